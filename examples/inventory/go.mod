@@ -1,0 +1,7 @@
+module github.com/crosstie/crosstie/examples/inventory
+
+go 1.26.0
+
+require github.com/crosstie/crosstie v0.0.0
+
+replace github.com/crosstie/crosstie => ../../

@@ -1,0 +1,10 @@
+module github.com/crosstie/crosstie
+
+go 1.26.0
+
+require (
+	github.com/cenkalti/backoff/v4 v4.3.0
+	github.com/sony/gobreaker/v2 v2.4.0
+	github.com/stretchr/testify v1.12.1
+	golang.org/x/sync v0.24.0
+)

@@ -1,0 +1,3 @@
+module github.com/crosstie/crosstie/tools
+
+go 1.26.0
