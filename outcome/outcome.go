@@ -100,6 +100,22 @@ func worst(branches []error) Outcome {
 	return w
 }
 
+// Worst returns the outcome most likely to have had an effect: Applied before
+// Unknown before Refused before NotSent. It is the outcome of a call that was
+// made of several attempts. Worst of none is Unknown.
+func Worst(os ...Outcome) Outcome {
+	if len(os) == 0 {
+		return Unknown
+	}
+	w := os[0]
+	for _, o := range os[1:] {
+		if weight(o) > weight(w) {
+			w = o
+		}
+	}
+	return w
+}
+
 // weight orders outcomes by how likely an effect is.
 func weight(o Outcome) int {
 	switch o {

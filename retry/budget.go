@@ -1,0 +1,117 @@
+package retry
+
+import (
+	"math"
+	"sync"
+	"time"
+)
+
+// saved is how many retries a budget keeps for later.
+const saved = 10
+
+// A Budget keeps retries a small part of the traffic, so that they cannot
+// bring down what is struggling already. It allows the greater of a share of
+// the calls and a number of retries per time, and saves at most 10; a new one
+// has saved 10. Calls of every outcome fill it. Share one among all calls to
+// one destination.
+//
+// The zero value allows the greater of 10 % of the calls and one retry a
+// minute. A nil Budget allows everything. A Budget is safe for concurrent use
+// and must not be copied after first use.
+type Budget struct {
+	ratio, perSecond float64
+
+	mu      sync.Mutex // guards what follows
+	begun   bool
+	byCalls float64
+	byTime  float64
+	at      time.Time // when byTime was last filled
+}
+
+// NewBudget returns a budget of the greater of ratio retries a call and
+// perSecond retries a second. Zero means the default: 0.1, and one a minute.
+// A negative number, or one that is none, allows no retries by that measure.
+func NewBudget(ratio, perSecond float64) *Budget {
+	return &Budget{ratio: ratio, perSecond: perSecond}
+}
+
+// Call counts one call; a repeat is not another call. [Do] and
+// [Policy.Begin] do it themselves.
+func (b *Budget) Call() {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.begin()
+	b.byCalls = min(saved, b.byCalls+b.share(b.ratio, 0.1))
+}
+
+// Take asks for one retry and reports whether there was one left. Ask before
+// waiting, so that nobody waits for what is refused then. [Do] and
+// [Attempts.Next] do it themselves.
+func (b *Budget) Take() bool {
+	_, ok := b.take()
+	return ok
+}
+
+// A loan is what one retry took from the two accounts.
+type loan struct{ byCalls, byTime float64 }
+
+func (b *Budget) take() (loan, bool) {
+	if b == nil {
+		return loan{}, true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.begin()
+	b.fill()
+	if b.byCalls < 1 && b.byTime < 1 {
+		return loan{}, false
+	}
+	// A retry counts against both accounts: their sum would allow more than
+	// the greater.
+	l := loan{min(1, b.byCalls), min(1, b.byTime)}
+	b.byCalls -= l.byCalls
+	b.byTime -= l.byTime
+	return l, true
+}
+
+// giveBack returns what was taken for a retry that was not made.
+func (b *Budget) giveBack(l loan) {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.byCalls = min(saved, b.byCalls+l.byCalls)
+	b.byTime = min(saved, b.byTime+l.byTime)
+}
+
+func (b *Budget) begin() {
+	if !b.begun {
+		b.begun, b.byCalls, b.byTime, b.at = true, 0, 0, time.Now()
+		if b.share(b.ratio, 0.1) > 0 || b.share(b.perSecond, 1./60) > 0 {
+			b.byTime = saved
+		}
+	}
+}
+
+func (b *Budget) fill() {
+	now := time.Now()
+	// Without a monotonic reading the clock may have stepped back.
+	if d := now.Sub(b.at).Seconds(); d > 0 {
+		b.byTime = min(saved, b.byTime+d*b.share(b.perSecond, 1./60))
+	}
+	b.at = now
+}
+
+func (b *Budget) share(v, byDefault float64) float64 {
+	switch {
+	case v == 0:
+		return byDefault
+	case v < 0, math.IsNaN(v):
+		return 0
+	}
+	return min(v, saved)
+}
