@@ -1,0 +1,374 @@
+// Package group lets many callers share one expensive step, such as the fsync
+// of a commit.
+//
+// Callers hand items in with [Group.Do] and wait. Whatever has gathered while
+// one round was under way is the next round: under load a round carries many
+// items and the step is paid once for all, and a lone caller pays no delay.
+//
+// There is nothing to start or to close. A caller who finds the group idle
+// leads a round himself; under load a goroutine leads, which ends by itself as
+// soon as nobody waits. Code of a caller never runs on the leader (see
+// [Item.Call]), so that a panic, a runtime.Goexit or an endless loop in it
+// hits that caller only.
+//
+// # Gathering
+//
+// Callers that write in a loop come back a moment after their round. A leader
+// that took the next round at once would find half of them, and throughput
+// would settle at half of what the disk gives. So after a round the leader
+// yields until as many wait as that round had, for at most a quarter of the
+// time that round took.
+//
+// # What is bounded
+//
+//	items in a round           Options.Batch, 256     the rest waits for the next
+//	items waiting              Options.Queue, 16384   ErrFull at once
+//	waiting after ctx ended    Options.Grace, 1 s     an error with outcome Unknown
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/crosstie/crosstie/outcome"
+)
+
+// ErrFull says that as many items wait as the group allows. Nothing was done
+// for this one; its outcome is NotSent, and a later try may get in.
+var ErrFull = errors.New("too many callers wait for their turn: call again later, or let fewer call at once")
+
+// Options of a Group. The zero value of a field means its default.
+type Options struct {
+	Batch int           // most items in a round; 256
+	Queue int           // most items waiting; 16384
+	Grace time.Duration // how long Do waits for the verdict of an item already taken after its context ended; 1 s
+}
+
+var errNoVerdict = outcome.Error(outcome.Unknown, errors.New("the round gave no verdict"))
+
+const (
+	gatherShare = 4    // gather for at most 1/4 of the last round's time
+	gatherSpins = 5000 // and for at most so many yields: a fake clock stands still while we spin
+)
+
+// A Group runs items in rounds. Make one with [New]. It is safe for concurrent
+// use.
+type Group[T any] struct {
+	open func()
+	run  func([]*Item[T])
+	o    Options
+	pool sync.Pool
+
+	mu     sync.Mutex // guards what follows and the state of every item
+	first  *Item[T]   // who waits, oldest first
+	last   *Item[T]
+	queued int
+	busy   bool // somebody leads
+	size   int  // of the last round
+	took   time.Duration
+	batch  []*Item[T]
+}
+
+// An Item is one caller's part of a round.
+type Item[T any] struct {
+	Value T
+
+	g          *Group[T]
+	state      state
+	next, prev *Item[T]
+	wake       chan struct{} // one place: a verdict or a call is there
+	err        error
+	call       func()
+	returned   chan struct{}
+}
+
+type state uint8
+
+const (
+	waiting state = iota // in the queue
+	taken                // in a round
+	called               // its caller runs a function for the round
+	left                 // its caller went away; nothing of it may run any more
+	done                 // it has its verdict
+)
+
+// New returns a group whose rounds are run by open and run, one round at a
+// time. open makes ready what a round needs and may wait for it (a connection,
+// a lock): until it returns, nobody is taken into the round, and everybody may
+// still leave it. Then run gives every item of the batch a verdict with
+// [Item.Done]; the batch is empty if all have left meanwhile. run keeps neither
+// the batch nor its items. A nil open has nothing to make ready.
+func New[T any](open func(), run func(batch []*Item[T]), o Options) *Group[T] {
+	if open == nil {
+		open = func() {}
+	}
+	if o.Batch <= 0 {
+		o.Batch = 256
+	}
+	if o.Queue <= 0 {
+		o.Queue = 16384
+	}
+	if o.Grace <= 0 {
+		o.Grace = time.Second
+	}
+	g := &Group[T]{open: open, run: run, o: o}
+	g.pool.New = func() any { return &Item[T]{g: g, wake: make(chan struct{}, 1)} }
+	return g
+}
+
+// Do hands v to the next round and returns its verdict. The round works on v
+// without this caller.
+//
+// If ctx ends while v still waits, v is never run and the error's outcome is
+// NotSent. Once v is in a round, Do waits for the truth, also when ctx ends,
+// but then no longer than Options.Grace, after which it returns an error with
+// outcome Unknown; the round may then still be reading v.
+func (g *Group[T]) Do(ctx context.Context, v T) error { return g.do(ctx, v, false) }
+
+// DoHere is Do for a v whose round calls back with [Item.Call]. A caller whose
+// ctx ends before the call was made leaves at once, with outcome NotSent.
+func (g *Group[T]) DoHere(ctx context.Context, v T) error { return g.do(ctx, v, true) }
+
+func (g *Group[T]) do(ctx context.Context, v T, here bool) error {
+	if ctx.Err() != nil {
+		return notBegun(ctx)
+	}
+	it := g.pool.Get().(*Item[T])
+	it.Value, it.state, it.err = v, waiting, nil
+	g.mu.Lock()
+	if g.queued >= g.o.Queue {
+		g.mu.Unlock()
+		g.put(it)
+		return outcome.TransientError(outcome.NotSent, true, ErrFull)
+	}
+	g.push(it)
+	lead := !g.busy
+	g.busy = true
+	// Whoever comes alone, after a round of one, saves the hand-over.
+	alone := lead && !here && g.size <= 1
+	g.mu.Unlock()
+	if alone {
+		lead = g.round()
+	}
+	if lead {
+		go g.lead()
+	}
+	return g.wait(ctx, it, here)
+}
+
+// lead runs rounds until nobody waits.
+func (g *Group[T]) lead() {
+	for g.round() {
+		g.gather()
+	}
+}
+
+// round takes what waits, runs it and wakes its callers. It reports whether to
+// go on; if not, the group is idle.
+func (g *Group[T]) round() bool {
+	g.mu.Lock()
+	if g.first == nil {
+		g.busy = false
+		g.mu.Unlock()
+		return false
+	}
+	g.mu.Unlock()
+	g.open()
+	g.mu.Lock()
+	b := g.batch[:0]
+	for g.first != nil && len(b) < g.o.Batch {
+		it := g.first
+		g.remove(it)
+		it.state = taken
+		b = append(b, it)
+	}
+	g.mu.Unlock()
+	start := time.Now()
+	g.safely(b)
+	took := time.Since(start)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, it := range b {
+		if it.state != left {
+			it.state, it.call = done, nil
+			it.rouse()
+		}
+	}
+	// From here on the items belong to their callers.
+	g.size, g.took = len(b), took
+	clear(b)
+	g.batch = b[:0]
+	if g.first == nil && g.size <= 1 {
+		g.busy = false // a lone caller: nobody to gather
+		return false
+	}
+	return true
+}
+
+// safely runs a round. A panic of run itself becomes the error of all that
+// have no verdict yet.
+func (g *Group[T]) safely(b []*Item[T]) {
+	for _, it := range b {
+		it.err = errNoVerdict
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err := outcome.Error(outcome.Unknown, fmt.Errorf("the round panicked: %v\n%s", p, debug.Stack()))
+			for _, it := range b {
+				if it.err == errNoVerdict {
+					it.err = err
+				}
+			}
+		}
+	}()
+	g.run(b)
+}
+
+// gather yields to the callers of the last round, so that they are in the next.
+func (g *Group[T]) gather() {
+	start := time.Now()
+	for range gatherSpins {
+		g.mu.Lock()
+		enough := g.queued >= g.size || g.queued >= g.o.Batch
+		limit := g.took / gatherShare
+		g.mu.Unlock()
+		if enough || time.Since(start) >= limit {
+			return
+		}
+		runtime.Gosched()
+	}
+}
+
+// wait returns the verdict of it, and runs what its round calls.
+func (g *Group[T]) wait(ctx context.Context, it *Item[T], here bool) error {
+	ended := ctx.Done()
+	var grace <-chan time.Time
+	for {
+		late := false
+		select {
+		case <-it.wake:
+		case <-ended:
+			ended = nil
+			if g.leave(it, here) {
+				return notBegun(ctx)
+			}
+			t := time.NewTimer(g.o.Grace)
+			defer t.Stop()
+			grace = t.C
+		case <-grace:
+			late = true
+		}
+		g.mu.Lock()
+		call, over := it.call, it.state == done
+		it.call = nil
+		if late && !over && call == nil {
+			it.state = left
+		}
+		g.mu.Unlock()
+		switch {
+		case over:
+			err := it.err
+			g.put(it)
+			return err
+		case call != nil:
+			it.here(call)
+		case late:
+			return outcome.Error(outcome.Unknown, fmt.Errorf("the context ended while the commit was under way: %w", context.Cause(ctx)))
+		}
+	}
+}
+
+func (it *Item[T]) here(call func()) {
+	defer close(it.returned)
+	call()
+}
+
+// leave takes it out of the queue, or out of its round if nothing of it has
+// begun. It reports whether it could.
+func (g *Group[T]) leave(it *Item[T], here bool) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case it.state == waiting:
+		g.remove(it)
+	case it.state == taken && here:
+	default:
+		return false
+	}
+	it.state = left
+	return true
+}
+
+// put keeps it for the next caller. Nobody rouses an item that is done, so
+// what is left in its channel is stale.
+func (g *Group[T]) put(it *Item[T]) {
+	select {
+	case <-it.wake:
+	default:
+	}
+	var zero T
+	it.Value, it.err, it.call, it.returned = zero, nil, nil, nil
+	g.pool.Put(it)
+}
+
+// Done sets the item's verdict, which its caller gets when the round is over;
+// a later verdict replaces it. Only run may call it, for items of its batch.
+func (it *Item[T]) Done(err error) { it.err = err }
+
+// Call has f run by the goroutine that waits in [Group.DoHere], where a panic
+// belongs. returned is closed when f has ended in whatever way; the round may
+// stop waiting for it earlier. ok is false when the caller has left: then f
+// never runs.
+func (it *Item[T]) Call(f func()) (returned <-chan struct{}, ok bool) {
+	it.g.mu.Lock()
+	defer it.g.mu.Unlock()
+	if it.state != taken && it.state != called {
+		return nil, false
+	}
+	it.state, it.call, it.returned = called, f, make(chan struct{})
+	it.rouse()
+	return it.returned, true
+}
+
+// rouse is called under the lock.
+func (it *Item[T]) rouse() {
+	select {
+	case it.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (g *Group[T]) push(it *Item[T]) {
+	it.prev, it.next = g.last, nil
+	if g.last == nil {
+		g.first = it
+	} else {
+		g.last.next = it
+	}
+	g.last = it
+	g.queued++
+}
+
+func (g *Group[T]) remove(it *Item[T]) {
+	if it.prev == nil {
+		g.first = it.next
+	} else {
+		it.prev.next = it.next
+	}
+	if it.next == nil {
+		g.last = it.prev
+	} else {
+		it.next.prev = it.prev
+	}
+	it.prev, it.next = nil, nil
+	g.queued--
+}
+
+func notBegun(ctx context.Context) error {
+	return outcome.Error(outcome.NotSent, fmt.Errorf("not begun: the context ended before its turn: %w", context.Cause(ctx)))
+}

@@ -1,0 +1,507 @@
+package sqlstore
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/crosstie/crosstie/internal/group"
+	"github.com/crosstie/crosstie/outcome"
+)
+
+// An op is one caller's write. Exactly one of fn, user and merge is set.
+type op struct {
+	name  string
+	fn    func(*writer) error
+	user  func(context.Context, *writer) error
+	ctx   context.Context // of the caller of user: its values go with the call
+	merge interface {
+		merged(w *writer, ops []*op) error
+	}
+	row any
+
+	after  []func() // what to run when it is durable
+	alone  bool     // a merged run with it failed: run it by itself
+	solo   bool     // a commit with it failed: give it a transaction of its own
+	failed bool     // the verdict is an error of the function, not of the group
+}
+
+type item = group.Item[*op]
+
+// A batch is one transaction that several ops share.
+type batch struct {
+	d     *DB
+	conn  *sql.Conn
+	tx    *sql.Tx
+	w     *writer
+	token int64   // in the connection's temporary table; 0: no mark was left
+	ran   []*item // under a released savepoint, waiting for the commit
+}
+
+const (
+	syncFull    = 2 // PRAGMA synchronous
+	markTable   = `CREATE TEMP TABLE IF NOT EXISTS crosstie_commit (one INTEGER PRIMARY KEY, token INTEGER NOT NULL)`
+	mark        = `INSERT OR REPLACE INTO temp.crosstie_commit (one, token) VALUES (1, ?)`
+	readMark    = `SELECT token FROM temp.crosstie_commit`
+	lock        = `DELETE FROM crosstie_schema WHERE version < 0` // takes the write lock, changes nothing
+	savepoint   = `SAVEPOINT crosstie_op`
+	release     = `RELEASE crosstie_op`
+	rollbackTo  = `ROLLBACK TO crosstie_op`
+	synchronous = `PRAGMA synchronous`
+)
+
+// open begins the next round. It is called before anybody is taken into it.
+func (d *DB) open() { d.batch, d.batchErr = d.begin() }
+
+// run is the round of the group: see [group.New].
+func (d *DB) run(items []*item) {
+	b, err := d.batch, d.batchErr
+	d.batch, d.batchErr = nil, nil
+	for len(items) > 0 {
+		if b == nil && err == nil {
+			b, err = d.begin()
+		}
+		if err != nil {
+			for _, it := range items {
+				it.Done(d.verdict(it.Value, outcome.NotSent, err))
+			}
+			return
+		}
+		now, later := split(items)
+		items = append(b.execute(now), later...)
+		b = nil
+	}
+	if b != nil {
+		b.drop()
+	}
+}
+
+// split returns what may share a transaction, and the rest.
+func split(items []*item) (now, later []*item) {
+	for _, it := range items {
+		if !it.Value.solo {
+			now = append(now, it)
+		} else {
+			later = append(later, it)
+		}
+	}
+	if len(now) == 0 {
+		return later[:1], later[1:]
+	}
+	return now, later
+}
+
+// begin takes a connection whose commits are durable, and the write lock. The
+// lock comes with the first statement, before any read, so that a deferred
+// BEGIN never meets BUSY_SNAPSHOT.
+func (d *DB) begin() (*batch, error) {
+	if e := d.stopped.Load(); e != nil {
+		return nil, fmt.Errorf("%w: %v", ErrStopped, e.Err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), d.o.LockWait)
+	defer cancel()
+	d.prepareWanted(ctx)
+	conn, err := d.db.Conn(ctx)
+	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("%w: no connection came free within %v; is the caller's own transaction holding it?", ErrBusy, d.o.LockWait)
+		}
+		return nil, err
+	}
+	b := &batch{d: d, conn: conn}
+	err = whileBusy(context.Background(), d.o.LockWait, func() error {
+		err := b.lock()
+		if err != nil {
+			b.abandonTx()
+		}
+		return err
+	})
+	if err != nil {
+		b.drop()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *batch) lock() error {
+	for range 2 {
+		tx, err := b.conn.BeginTx(context.Background(), nil)
+		if err != nil {
+			return err
+		}
+		b.tx, b.w = tx, b.d.newWriter(tx)
+		if !b.d.memory {
+			level, err := b.w.synchronous()
+			if err != nil {
+				return err
+			}
+			if level < syncFull {
+				// It cannot be changed inside a transaction.
+				b.abandonTx()
+				if _, err := b.conn.ExecContext(context.Background(), `PRAGMA synchronous=FULL`); err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		_, err = b.w.exec(lock)
+		return err
+	}
+	return ErrNotDurable
+}
+
+func (w *writer) synchronous() (level int, err error) {
+	err = w.row(synchronous).Scan(&level)
+	return level, err
+}
+
+func syncName(level int) string {
+	switch level {
+	case 0:
+		return "OFF"
+	case 1:
+		return "NORMAL"
+	}
+	return fmt.Sprint(level)
+}
+
+func (b *batch) abandonTx() {
+	if b.tx != nil {
+		_ = b.tx.Rollback()
+		b.tx, b.w = nil, nil
+	}
+}
+
+// drop gives up what is open and returns the connection.
+func (b *batch) drop() {
+	b.abandonTx()
+	_ = b.conn.Close()
+}
+
+// execute runs items and commits. It returns those that must run again in a
+// new transaction, which never include the one at fault.
+func (b *batch) execute(items []*item) (again []*item) {
+	var kinds []any
+	merges := make(map[any][]*item)
+	for i, it := range items {
+		o := it.Value
+		o.after, o.failed = nil, false
+		if o.merge != nil && !o.alone {
+			if len(merges[o.merge]) == 0 {
+				kinds = append(kinds, o.merge)
+			}
+			merges[o.merge] = append(merges[o.merge], it)
+			continue
+		}
+		if err, lost := b.single(it); lost {
+			return b.lost(it, err, append(slices.Clone(items[i+1:]), held(kinds, merges)...))
+		}
+	}
+	for i, k := range kinds {
+		its := merges[k]
+		head := its[0]
+		err, lost := b.under(head.Value, func() error { return head.Value.merge.merged(b.w, ops(its)) })
+		switch {
+		case err == nil:
+			b.ran = append(b.ran, its...)
+			continue
+		case len(its) == 1 && lost:
+			return b.lost(head, err, held(kinds[i+1:], merges))
+		case len(its) == 1:
+			head.Done(b.d.verdict(head.Value, outcome.Refused, err))
+			continue
+		}
+		for _, it := range its {
+			it.Value.alone = true
+		}
+		if lost { // by whom, the next attempt shows
+			ran := b.ran
+			b.drop()
+			return append(append(ran, its...), held(kinds[i+1:], merges)...)
+		}
+		for j, it := range its {
+			if err, lost := b.single(it); lost {
+				return b.lost(it, err, append(slices.Clone(its[j+1:]), held(kinds[i+1:], merges)...))
+			}
+		}
+	}
+	return b.commit()
+}
+
+func ops(its []*item) []*op {
+	os := make([]*op, len(its))
+	for i, it := range its {
+		os[i] = it.Value
+	}
+	return os
+}
+
+func held(kinds []any, merges map[any][]*item) (its []*item) {
+	for _, k := range kinds {
+		its = append(its, merges[k]...)
+	}
+	return its
+}
+
+// single runs one op under its own savepoint and gives it its verdict if it
+// failed, unless the shared transaction was lost with it.
+func (b *batch) single(it *item) (err error, lost bool) {
+	o := it.Value
+	switch {
+	case o.user != nil:
+		err, lost = b.callUser(it)
+	case o.merge != nil:
+		err, lost = b.under(o, func() error { return o.merge.merged(b.w, []*op{o}) })
+	default:
+		err, lost = b.under(o, func() error { return o.fn(b.w) })
+	}
+	switch {
+	case lost:
+	case err != nil:
+		it.Done(b.d.verdict(o, outcome.Refused, err))
+	default:
+		b.ran = append(b.ran, it)
+	}
+	return err, lost
+}
+
+// under runs f under a savepoint.
+func (b *batch) under(o *op, f func() error) (err error, lost bool) {
+	if _, err := b.w.exec(savepoint); err != nil {
+		return err, true
+	}
+	b.w.after = &o.after
+	err = f()
+	return b.settle(err)
+}
+
+// settle releases the savepoint of what ran, or rolls it back.
+func (b *batch) settle(err error) (error, bool) {
+	b.w.after = nil
+	if err != nil {
+		if _, rerr := b.w.exec(rollbackTo); rerr != nil {
+			return &lostError{err, rerr}, true
+		}
+	}
+	if _, rerr := b.w.exec(release); rerr != nil {
+		return &lostError{err, rerr}, true
+	}
+	return err, false
+}
+
+// A lostError says that the shared transaction is gone: cause is what the
+// function returned, how is what its savepoint answered.
+type lostError struct{ cause, how error }
+
+func (e *lostError) Error() string { return fmt.Sprintf("%v (%v)", e.cause, e.how) }
+
+// callUser has the caller's goroutine run its function, within the limit.
+func (b *batch) callUser(it *item) (err error, lost bool) {
+	o := it.Value
+	b.mark()
+	if _, err := b.w.exec(savepoint); err != nil {
+		return err, true
+	}
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(o.ctx))
+	defer cancel(context.Canceled)
+	w := b.w
+	ctx = context.WithValue(ctx, insideKey{b.d}, &insideTx{tx: b.tx, w: w})
+	var result struct {
+		err      error
+		returned bool
+	}
+	w.after = &o.after
+	returned, ok := it.Call(func() {
+		err := o.user(ctx, w)
+		result.err, result.returned = err, true
+	})
+	if !ok { // its caller has left and knows that nothing was done
+		return b.settle(errCallerLeft)
+	}
+	var limit <-chan time.Time
+	if b.d.o.TxLimit > 0 {
+		t := time.NewTimer(b.d.o.TxLimit)
+		defer t.Stop()
+		limit = t.C
+	}
+	select {
+	case <-returned:
+	case <-limit:
+		// The function still holds the transaction: take it away. Others run
+		// again in a new one.
+		cancel(ErrTxLimit)
+		return &lostError{ErrTxLimit, b.tx.Rollback()}, true
+	}
+	if !result.returned {
+		return b.settle(errUnwound)
+	}
+	if result.err != nil {
+		o.failed = true
+	}
+	return b.settle(result.err)
+}
+
+var (
+	errCallerLeft = errors.New("the caller left")
+	errUnwound    = errors.New("the function did not return")
+)
+
+// mark leaves a token that shares the fate of the transaction, in a table of
+// this connection alone that costs no disk: a function that ended the
+// transaction did it by COMMIT if the token is there afterwards.
+func (b *batch) mark() {
+	if b.token != 0 {
+		return
+	}
+	if _, err := b.w.exec(markTable); err != nil {
+		return
+	}
+	var r [8]byte
+	_, _ = rand.Read(r[:])
+	token := int64(binary.LittleEndian.Uint64(r[:])>>1) | 1
+	if _, err := b.w.exec(mark, token); err == nil {
+		b.token = token
+	}
+}
+
+// lost settles a transaction that ended early by the fault of it: its verdict,
+// that of what ran before, and what must run again.
+func (b *batch) lost(it *item, err error, rest []*item) (again []*item) {
+	f := b.fate()
+	ran, d := b.ran, b.d
+	b.drop()
+	it.Done(d.lostVerdict(it.Value, f, err))
+	switch f {
+	case rolledBack:
+		return append(ran, rest...)
+	case committed:
+		d.finish(ran)
+	default:
+		for _, r := range ran {
+			r.Done(&Error{Op: r.Value.name, Known: outcome.Unknown, Err: errFateUnknown})
+		}
+	}
+	return rest
+}
+
+var errFateUnknown = errors.New("another writer's function ended the shared transaction, and the connection cannot say how")
+
+type fate int
+
+const (
+	rolledBack fate = iota
+	committed
+	unknowable
+)
+
+// fate finds out what became of a transaction that ended early.
+func (b *batch) fate() fate {
+	if b.token == 0 {
+		return rolledBack // no function of a user ran: only the engine can have ended it
+	}
+	// A function may have begun another one by SQL; whatever that holds goes.
+	b.abandonTx()
+	_, _ = b.conn.ExecContext(context.Background(), `ROLLBACK`)
+	var token int64
+	err := b.conn.QueryRowContext(context.Background(), readMark).Scan(&token)
+	switch {
+	case err == nil && token == b.token:
+		return committed
+	case err == nil, errors.Is(err, sql.ErrNoRows), codeOf(err)&0xff == codeError:
+		return rolledBack // the table itself may have gone with it
+	}
+	return unknowable
+}
+
+// lostVerdict is the error of the op by whose fault the transaction ended.
+func (d *DB) lostVerdict(o *op, f fate, err error) error {
+	var l *lostError
+	if !errors.As(err, &l) {
+		return d.verdict(o, outcome.Refused, err) // its savepoint could not begin
+	}
+	e := &Error{Op: o.name, Known: outcome.Refused, Err: ErrTxDone}
+	if f == committed {
+		e.Known = outcome.Applied
+	}
+	switch c := codeOf(l.cause) & 0xff; {
+	case f == unknowable:
+		e.Known = outcome.Unknown
+	case errors.Is(l.cause, ErrTxLimit) && f == rolledBack:
+		e.Err = ErrTxLimit
+		return e
+	case f == rolledBack && (c == codeFull || c == codeIO || c == codeNoMem || c == codeInterrupt || o.user == nil):
+		return d.verdict(o, outcome.Refused, l.cause) // the engine itself rolled back
+	case f == rolledBack && !errors.Is(l.how, sql.ErrTxDone):
+		// SQL ended it, and statements after that were commits of their own.
+		e.Known = outcome.Unknown
+	}
+	if l.cause != nil {
+		e.Err = fmt.Errorf("%w: %w", ErrTxDone, l.cause)
+	}
+	return e
+}
+
+// commit makes durable what ran and gives the verdicts.
+func (b *batch) commit() (again []*item) {
+	if len(b.ran) == 0 {
+		b.drop()
+		return nil
+	}
+	err := b.tx.Commit()
+	b.tx, b.w = nil, nil
+	b.drop()
+	if err == nil {
+		b.d.finish(b.ran)
+		return nil
+	}
+	c := codeOf(err) & 0xff
+	if c == codeConstraint && len(b.ran) > 1 {
+		// A deferred constraint of one of them: find out whose.
+		for _, it := range b.ran {
+			it.Value.solo = true
+		}
+		return b.ran
+	}
+	known := outcome.Unknown
+	switch c {
+	case codeBusy, codeLocked, codeNoMem, codeReadOnly, codeInterrupt, codeFull, codeConstraint:
+		known = outcome.Refused // the engine says so, and the driver rolled back
+	}
+	for _, it := range b.ran {
+		it.Done(b.d.verdict(it.Value, known, err))
+	}
+	return nil
+}
+
+// finish reports success.
+func (d *DB) finish(its []*item) {
+	for _, it := range its {
+		it.Done(nil)
+		for _, f := range it.Value.after {
+			f()
+		}
+	}
+}
+
+// verdict is the error an op's caller gets for err.
+func (d *DB) verdict(o *op, known outcome.Outcome, err error) error {
+	c := codeOf(err)
+	if c&0xff == codeIO && known != outcome.NotSent {
+		// After a failed write or sync the kernel may call dirty pages clean:
+		// nothing this handle reads back can be trusted.
+		d.stopped.CompareAndSwap(nil, &Error{Op: o.name, Known: known, Err: fmt.Errorf("%w: %w", ErrIO, err)})
+	}
+	if o.failed && c == 0 {
+		var says interface{ Outcome() outcome.Outcome }
+		if errors.As(err, &says) {
+			return err
+		}
+		return outcome.Error(outcome.Refused, err)
+	}
+	return explain(o.name, known, err)
+}
