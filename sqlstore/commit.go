@@ -284,21 +284,22 @@ func (b *batch) under(o *op, f func() error) (err error, lost bool) {
 func (b *batch) settle(err error) (error, bool) {
 	b.w.after = nil
 	if err != nil {
-		if _, rerr := b.w.exec(rollbackTo); rerr != nil {
-			return &lostError{err, rerr}, true
+		if _, lost := b.w.exec(rollbackTo); lost != nil {
+			return &lostError{err, b.tx.Rollback()}, true
 		}
 	}
-	if _, rerr := b.w.exec(release); rerr != nil {
-		return &lostError{err, rerr}, true
+	if _, lost := b.w.exec(release); lost != nil {
+		return &lostError{err, b.tx.Rollback()}, true
 	}
 	return err, false
 }
 
-// A lostError says that the shared transaction is gone: cause is what the
-// function returned, how is what its savepoint answered.
-type lostError struct{ cause, how error }
+// A lostError says that the shared transaction is gone. cause is what the
+// function returned; rollback is what Rollback answered after: sql.ErrTxDone if
+// the function ended the transaction through its methods.
+type lostError struct{ cause, rollback error }
 
-func (e *lostError) Error() string { return fmt.Sprintf("%v (%v)", e.cause, e.how) }
+func (e *lostError) Error() string { return fmt.Sprintf("%v (%v)", e.cause, e.rollback) }
 
 // callUser has the caller's goroutine run its function, within the limit.
 func (b *batch) callUser(it *item) (err error, lost bool) {
@@ -436,7 +437,7 @@ func (d *DB) lostVerdict(o *op, f fate, err error) error {
 		return e
 	case f == rolledBack && (c == codeFull || c == codeIO || c == codeNoMem || c == codeInterrupt || o.user == nil):
 		return d.verdict(o, outcome.Refused, l.cause) // the engine itself rolled back
-	case f == rolledBack && !errors.Is(l.how, sql.ErrTxDone):
+	case f == rolledBack && !errors.Is(l.rollback, sql.ErrTxDone):
 		// SQL ended it, and statements after that were commits of their own.
 		e.Known = outcome.Unknown
 	}

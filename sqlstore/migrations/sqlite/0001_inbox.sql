@@ -1,5 +1,5 @@
 -- oldest: 1
--- What each inbox has seen, and since when it forgets nothing.
+-- The ids that each inbox has seen.
 CREATE TABLE crosstie_inbox (
   inbox TEXT NOT NULL,
   id    TEXT NOT NULL,
@@ -8,3 +8,9 @@ CREATE TABLE crosstie_inbox (
 ) WITHOUT ROWID;
 
 CREATE INDEX crosstie_inbox_at ON crosstie_inbox (inbox, at_us);
+
+-- Up to where each inbox has forgotten: older messages are refused.
+CREATE TABLE crosstie_inbox_mark (
+  inbox     TEXT NOT NULL PRIMARY KEY,
+  before_us INTEGER NOT NULL
+) WITHOUT ROWID;
