@@ -1,0 +1,204 @@
+package requestreply
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/crosstie/crosstie/outcome"
+	"github.com/crosstie/crosstie/retry"
+)
+
+// A Guard holds what calls to the same systems share: time limits, the retry
+// schedule and, for each target, a breaker, a limit of attempts in flight and
+// a budget of retries. Make one and keep it; a Guard made for a call protects
+// nothing.
+//
+// A nil *Guard is legal: calls get the default time limits and retries, and
+// share nothing. A Guard is safe for concurrent use and has nothing to close.
+type Guard struct {
+	o     Options // with its defaults
+	total time.Duration
+	try   time.Duration
+
+	known atomic.Pointer[map[string]*target] // replaced, never written to
+	mu    sync.Mutex                         // guards the replacing
+}
+
+// NewGuard returns a Guard. o may be nil.
+func NewGuard(o *Options) *Guard {
+	g := &Guard{o: o.withDefaults()}
+	g.total = max(0, g.o.Timeout)
+	g.try = max(0, g.o.TryTimeout)
+	g.known.Store(&map[string]*target{})
+	return g
+}
+
+// bare serves the nil Guard: the default limits, and nothing shared.
+var bare = func() *Guard {
+	g := NewGuard(&Options{MaxInFlight: -1, Breaker: Breaker{Disabled: true}})
+	g.known.Store(nil)
+	return g
+}()
+
+// once serves calls whose transport has a guard of its own: a second loop
+// around the first would multiply the attempts.
+var once = func() *Guard {
+	g := NewGuard(&Options{
+		Timeout: -1, TryTimeout: -1, MaxInFlight: -1,
+		Retry:   retry.Policy{MaxAttempts: 1},
+		Breaker: Breaker{Disabled: true},
+	})
+	g.known.Store(nil)
+	return g
+}()
+
+// An Op describes one call. The zero Op is legal.
+type Op struct {
+	// Target is who is called, for instance a host: calls to one target share
+	// a breaker, a limit in flight and a retry budget.
+	Target string
+	// Idempotent says that the call may happen twice without harm, by its
+	// nature or because every attempt carries the same key and the other side
+	// honours it.
+	Idempotent bool
+}
+
+// A target is what calls to one target share.
+type target struct {
+	slots   chan struct{} // one element an attempt in flight; nil without limit
+	waiting atomic.Int64
+	queue   int64
+	breaker *breaker      // nil when disabled
+	budget  *retry.Budget // nil when the policy has its own
+	used    atomic.Int64  // when last, in Unix nanoseconds
+}
+
+// unshared is the target of guards that share nothing.
+var unshared = new(target)
+
+// idleAfter is how long an unused target is remembered at least.
+const idleAfter = 10 * time.Minute
+
+// target returns the shared state of name, at instant now.
+func (g *Guard) target(name string, now time.Time) (*target, error) {
+	m := g.known.Load()
+	if m == nil {
+		return unshared, nil
+	}
+	t, ok := (*m)[name]
+	if !ok {
+		var err error
+		if t, err = g.add(name, now); err != nil {
+			return nil, err
+		}
+	}
+	t.used.Store(now.UnixNano())
+	return t, nil
+}
+
+func (g *Guard) add(name string, now time.Time) (*target, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	old := *g.known.Load()
+	if t, ok := old[name]; ok {
+		return t, nil
+	}
+	next := make(map[string]*target, len(old)+1)
+	for k, t := range old {
+		if !t.idle() || now.UnixNano()-t.used.Load() < int64(idleAfter) {
+			next[k] = t
+		}
+	}
+	if len(next) >= g.o.MaxTargets && g.o.MaxTargets > 0 && !forget(next) {
+		return nil, outcome.TransientError(outcome.NotSent, true,
+			fmt.Errorf("%w: %d targets are in use already", ErrFull, len(next)))
+	}
+	t := g.newTarget(name)
+	t.used.Store(now.UnixNano())
+	next[name] = t
+	g.known.Store(&next)
+	return t, nil
+}
+
+// forget deletes the idle target unused for longest, one with a closed breaker
+// before one that still refuses. A call that waits between two attempts keeps
+// the forgotten target; it only no longer shares it.
+func forget(m map[string]*target) bool {
+	var idle []string
+	for k, t := range m {
+		if t.idle() {
+			idle = append(idle, k)
+		}
+	}
+	if len(idle) == 0 {
+		return false
+	}
+	delete(m, slices.MinFunc(idle, func(a, b string) int {
+		ta, tb := m[a], m[b]
+		return cmp.Or(
+			cmp.Compare(ta.breaker.weight(), tb.breaker.weight()),
+			cmp.Compare(ta.used.Load(), tb.used.Load()))
+	}))
+	return true
+}
+
+func (t *target) idle() bool { return len(t.slots) == 0 && t.waiting.Load() == 0 }
+
+func (g *Guard) newTarget(name string) *target {
+	t := new(target)
+	if g.o.MaxInFlight > 0 {
+		t.slots = make(chan struct{}, g.o.MaxInFlight)
+		t.queue = int64(max(0, g.o.MaxQueue))
+	}
+	if !g.o.Breaker.Disabled {
+		t.breaker = newBreaker(name, g.o.Breaker, g.o.Logger)
+	}
+	if g.o.Retry.Budget == nil {
+		t.budget = retry.NewBudget(0, 0)
+	}
+	return t
+}
+
+// acquire takes a place among those in flight, waiting in the queue until end
+// (zero: for as long as ctx lasts).
+func (t *target) acquire(ctx context.Context, end time.Time) error {
+	if t.slots == nil {
+		return nil
+	}
+	select {
+	case t.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	if t.waiting.Add(1) > t.queue {
+		t.waiting.Add(-1)
+		return ErrFull
+	}
+	defer t.waiting.Add(-1)
+	var over <-chan time.Time
+	if !end.IsZero() {
+		timer := time.NewTimer(time.Until(end))
+		defer timer.Stop()
+		over = timer.C
+	}
+	select {
+	case t.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return outcome.Error(outcome.NotSent, context.Cause(ctx))
+	case <-over:
+		return outcome.TransientError(outcome.NotSent, true,
+			fmt.Errorf("%w: no place became free in time: %w", ErrFull, context.DeadlineExceeded))
+	}
+}
+
+func (t *target) release() {
+	if t.slots != nil {
+		<-t.slots
+	}
+}

@@ -1,0 +1,199 @@
+package requestreply
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/crosstie/crosstie/outcome"
+	"github.com/crosstie/crosstie/retry"
+)
+
+// Run calls fn under the protection of g, and calls it again after a failure
+// that may be repeated and will pass: within the time limits, if the retry
+// budget of the target allows it. An op that is not Idempotent is repeated
+// only when it is known to have had no effect.
+//
+// fn receives a context with the deadline of its attempt, and must obey it: a
+// function that ignores its context is waited for. What fn's error says about
+// itself (see package outcome) decides; of errors that say nothing, those of
+// packages net and crypto/tls are known. fn's last value is returned beside
+// an error as well. Every error is an [*Error].
+//
+// g may be nil, op may be zero. A function with no value to return can return
+// struct{}{}. A panic of fn passes through; nothing stays taken.
+func Run[T any](ctx context.Context, g *Guard, op Op, fn func(context.Context) (T, error)) (T, error) {
+	if g == nil {
+		g = bare
+	}
+	c := call{g: g, name: op.Target}
+	return run(ctx, &c, op, fn)
+}
+
+// run makes the call c. Its caller keeps c to name the error's Op and Key.
+func run[T any](ctx context.Context, c *call, op Op, fn func(context.Context) (T, error)) (T, error) {
+	if c.g.o.Observer != nil {
+		return observed(ctx, *c, op, fn)
+	}
+	if err := c.begin(ctx, op); err != nil {
+		var zero T
+		return zero, err
+	}
+	return loop(ctx, c, fn)
+}
+
+// observed has a call of its own, because what its closure holds is on the
+// heap, and calls nobody observes shall not pay for that.
+func observed[T any](ctx context.Context, c call, op Op, fn func(context.Context) (T, error)) (v T, err error) {
+	attr := slog.String("target", op.Target)
+	o := c.g.o.Observer
+	ctx = o.Start(ctx, opCall, attr)
+	defer func() { o.End(ctx, opCall, err, attr, slog.Int("attempts", c.made)) }()
+	if err := c.begin(ctx, op); err != nil {
+		return v, err
+	}
+	return loop(ctx, &c, func(ctx context.Context) (v T, err error) {
+		n := slog.Int("attempt", c.made)
+		ctx = o.Start(ctx, opAttempt, attr, n)
+		defer func() { o.End(ctx, opAttempt, err, attr, n) }()
+		return fn(ctx)
+	})
+}
+
+const (
+	opCall    = "requestreply.call"
+	opAttempt = "requestreply.attempt"
+)
+
+func loop[T any](ctx context.Context, c *call, fn func(context.Context) (T, error)) (T, error) {
+	for {
+		v, err := attempt(ctx, c, fn)
+		if err == nil {
+			return v, nil
+		}
+		if err = c.again(ctx, err); err != nil {
+			return v, err
+		}
+	}
+}
+
+func attempt[T any](ctx context.Context, c *call, fn func(context.Context) (T, error)) (v T, err error) {
+	end, err := c.enter(ctx)
+	if err != nil {
+		return v, err
+	}
+	actx, cancel := ctx, context.CancelFunc(nothing)
+	if !end.IsZero() {
+		actx, cancel = context.WithDeadline(ctx, end)
+	}
+	ended := false
+	defer func() {
+		cancel()
+		if !ended { // fn panicked, or ended its goroutine
+			c.leave(errSick)
+		}
+	}()
+	v, err = fn(actx)
+	ended = true
+	if err == nil {
+		c.leave(nil)
+		return v, nil
+	}
+	err = classify(err)
+	c.leave(sign(err, cancelled(ctx)))
+	return v, err
+}
+
+func nothing() {}
+
+// A call is the state of one guarded call. It lives on its caller's stack.
+type call struct {
+	g        *Guard
+	name     string // Op and Key of the error
+	key      string
+	t        *target
+	harmless bool
+	end      time.Time
+	now      time.Time // the clock read last, zero when it must be read again
+	tries    retry.Attempts
+	made     int
+	known    outcome.Outcome // the worst of the attempts made
+	permit   permit
+	last     error // of the attempt before
+	stop     error // set by enter: why there is no attempt
+}
+
+// begin prepares the call. It fails if ctx has ended already.
+func (c *call) begin(ctx context.Context, op Op) error {
+	c.known, c.harmless, c.now = outcome.NotSent, op.Idempotent, time.Now()
+	if ctx.Err() != nil {
+		return c.refused(outcome.Error(outcome.NotSent, context.Cause(ctx)))
+	}
+	var err error
+	if c.t, err = c.g.target(op.Target, c.now); err != nil {
+		return c.refused(err)
+	}
+	if c.g.total > 0 {
+		c.end = c.now.Add(c.g.total)
+	}
+	p := c.g.o.Retry
+	if c.t.budget != nil {
+		p.Budget = c.t.budget
+	}
+	c.tries = p.Begin(op.Idempotent)
+	return nil
+}
+
+// enter takes a place and a permit for the next attempt and returns the
+// attempt's deadline, zero for none.
+func (c *call) enter(ctx context.Context) (time.Time, error) {
+	if err := c.t.acquire(ctx, c.end); err != nil {
+		c.stop = err
+		return time.Time{}, err
+	}
+	if c.now.IsZero() {
+		c.now = time.Now()
+	}
+	end := c.end
+	if c.g.try > 0 {
+		if e := c.now.Add(c.g.try); end.IsZero() || e.Before(end) {
+			end = e
+		}
+	}
+	if c.t.breaker != nil {
+		var err error
+		if c.permit, err = c.t.breaker.allow(c.now, end); err != nil {
+			c.t.release()
+			c.stop = err
+			return time.Time{}, err
+		}
+	}
+	c.now = time.Time{}
+	c.made++
+	return end, nil
+}
+
+// leave gives back what enter took.
+func (c *call) leave(sign error) {
+	c.t.release()
+	c.permit.settle(sign)
+}
+
+// again takes the error of an attempt. It waits and returns nil when there
+// shall be another one, else it returns the error of the call.
+func (c *call) again(ctx context.Context, err error) error {
+	if c.stop != nil {
+		return c.refused(c.stop)
+	}
+	c.last = err
+	c.known = outcome.Worst(c.known, outcome.Of(err))
+	if !c.end.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, c.end)
+		defer cancel()
+	}
+	if err = c.tries.Next(ctx, err); err != nil {
+		return c.failed(err)
+	}
+	return nil
+}

@@ -1,0 +1,243 @@
+package requestreply
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/crosstie/crosstie/outcome"
+	"github.com/crosstie/crosstie/retry"
+)
+
+// A Transport gives any HTTP client, and so any SDK that takes one, the
+// protection of a [Guard]: time limits, repeats, a breaker and a limit in
+// flight for each host.
+//
+// A request is repeated when that is safe: it was not sent or not applied, its
+// method is idempotent (RFC 9110 §9.2.2), or it carries a key to a host that
+// honours one. A request with a body is repeated only if GetBody is set, as
+// http.NewRequest does for bodies in memory. When the attempts are used up,
+// the last response is returned if there was one, whatever its status.
+//
+// net/http by itself sends a request with an Idempotency-Key header again when
+// a used connection breaks, after the server may have acted on it. Through a
+// Transport it does not, whoever set the header: every attempt is ours, and
+// counted.
+//
+// The time limit of the attempt goes on until the response's body is read to
+// its end or closed, and so does its place among those in flight. A failed
+// attempt's body is read, up to 64 KiB, so that its connection is used again,
+// and closed.
+//
+// Redirects are http.Client's to follow: it takes Authorization and Cookie
+// headers to subdomains only, but any other header everywhere. Set
+// CheckRedirect where a header of your own is a secret. A key goes to no host
+// that is not in KeyHosts, by redirect neither.
+//
+// A Transport is safe for concurrent use if its Base is; its fields must not
+// change after first use. The zero value is ready.
+type Transport struct {
+	// Base makes the attempts. Nil means http.DefaultTransport.
+	Base http.RoundTripper
+	// Guard protects the calls. The target is the host of the URL. A nil
+	// Guard means default limits and nothing shared.
+	Guard *Guard
+	// KeyHosts are the hosts, with port or without, that honour the
+	// Idempotency-Key header. To them, and nobody else, the key of the
+	// request's context is sent.
+	KeyHosts []string
+}
+
+// drained is how much of a failed attempt's body is read.
+const drained = 64 << 10
+
+// RoundTrip implements [http.RoundTripper]. Its errors are [*Error].
+func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	g := t.Guard
+	if g == nil {
+		g = bare
+	}
+	c := call{g: g, name: r.Method + " " + safeURL(r.URL.String())}
+	op := Op{Target: r.URL.Host, Idempotent: idempotent(r.Method)}
+	header, err := t.key(r, &c, &op)
+	if err != nil {
+		closeBody(r)
+		return nil, c.refused(err)
+	}
+	ctx := r.Context()
+	o := g.o.Observer
+	attr := slog.String("target", op.Target)
+	if o != nil {
+		ctx = o.Start(ctx, opCall, attr)
+	}
+	resp, err := t.loop(ctx, r, header, op, &c)
+	if o != nil {
+		o.End(ctx, opCall, err, attr, slog.Int("attempts", c.made))
+	}
+	if err != nil {
+		return nil, err
+	}
+	resp.Request = r
+	return resp, nil
+}
+
+// key returns the header to send, with the key of the context if the host
+// honours one.
+func (t *Transport) key(r *http.Request, c *call, op *Op) (http.Header, error) {
+	honoured := slices.ContainsFunc(t.KeyHosts, func(h string) bool {
+		return strings.EqualFold(h, r.URL.Host) || strings.EqualFold(h, r.URL.Hostname())
+	})
+	if !honoured {
+		return r.Header, nil
+	}
+	if v := r.Header.Get(keyHeader); v != "" {
+		c.key, op.Idempotent = v, true
+		return r.Header, nil
+	}
+	c.key = IdempotencyKey(r.Context())
+	if c.key == "" {
+		return r.Header, nil
+	}
+	v, err := keyValue(c.key)
+	if err != nil {
+		return nil, err
+	}
+	op.Idempotent = true
+	header := r.Header.Clone()
+	if header == nil {
+		header = http.Header{}
+	}
+	header.Set(keyHeader, v)
+	return header, nil
+}
+
+func (t *Transport) loop(ctx context.Context, r *http.Request, header http.Header, op Op, c *call) (*http.Response, error) {
+	if err := c.begin(ctx, op); err != nil {
+		closeBody(r)
+		return nil, err
+	}
+	body := r.Body
+	for {
+		resp, err := t.attempt(ctx, r, header, body, op, c)
+		if err == nil {
+			return resp, nil
+		}
+		if c.stop != nil && body != nil {
+			_ = body.Close() // the base never saw it
+		}
+		has := body != nil && body != http.NoBody
+		if has && r.GetBody == nil && c.stop == nil {
+			err = retry.Permanent(err)
+		}
+		if err = c.again(ctx, err); err != nil {
+			if resp != nil {
+				return resp, nil
+			}
+			return nil, err
+		}
+		if resp != nil {
+			_ = resp.Body.Close()
+		}
+		if has {
+			if body, err = r.GetBody(); err != nil {
+				return nil, c.refused(errors.New("GetBody failed, so the body cannot be sent again"))
+			}
+		}
+	}
+}
+
+// attempt makes one attempt. A response is returned beside the error its
+// status stands for; its body then holds neither place nor connection unless
+// it is longer than what is drained.
+func (t *Transport) attempt(ctx context.Context, r *http.Request, header http.Header, body io.ReadCloser, op Op, c *call) (resp *http.Response, err error) {
+	end, err := c.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if o := c.g.o.Observer; o != nil {
+		attr, n := slog.String("target", op.Target), slog.Int("attempt", c.made)
+		ctx = o.Start(ctx, opAttempt, attr, n)
+		defer func() { o.End(ctx, opAttempt, err, attr, n) }()
+	}
+	actx, cancel := withDeadline(ctx, end)
+	done := false
+	defer func() {
+		if !done { // the base panicked
+			cancel()
+			c.leave(errSick)
+		}
+	}()
+	resp, err = exchange(outgoing(actx, r, header, body), t.base().RoundTrip)
+	done = true
+	if err != nil {
+		cancel()
+		c.leave(sign(err, cancelled(ctx)))
+		return nil, err
+	}
+	err = ofStatus(resp, nil)
+	if transient, _ := outcome.Transient(err); err == nil || !transient {
+		// A response for the caller, not for us: a 404 is no failed attempt.
+		c.permit.settle(nil)
+		hold(actx, resp, cancel, c.t)
+		return resp, nil
+	}
+	c.permit.settle(sign(err, false))
+	keep(actx, resp, cancel, c.t)
+	return resp, err
+}
+
+func (t *Transport) base() http.RoundTripper {
+	if t.Base == nil {
+		return http.DefaultTransport
+	}
+	return t.Base
+}
+
+// outgoing is r for one attempt. net/http repeats a request on its own account
+// when its body is absent or can be rewound, and it has a header named exactly
+// Idempotency-Key or X-Idempotency-Key. So a keyed request with a body goes
+// out without GetBody, and one without a body spells the name in lower case,
+// as HTTP/2 does and HTTP/1.1 allows.
+func outgoing(ctx context.Context, r *http.Request, header http.Header, body io.ReadCloser) *http.Request {
+	r = r.WithContext(ctx)
+	r.Header, r.Body = header, body
+	for _, name := range []string{keyHeader, "X-Idempotency-Key"} {
+		v, ok := r.Header[name]
+		switch {
+		case !ok:
+		case body != nil && body != http.NoBody:
+			r.GetBody = nil
+		default:
+			r.Header = r.Header.Clone()
+			delete(r.Header, name)
+			r.Header[strings.ToLower(name)] = v
+		}
+	}
+	return r
+}
+
+func idempotent(method string) bool {
+	switch method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return true
+	}
+	return false
+}
+
+func withDeadline(ctx context.Context, end time.Time) (context.Context, context.CancelFunc) {
+	if end.IsZero() {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, end)
+}
+
+func closeBody(r *http.Request) {
+	if r.Body != nil {
+		_ = r.Body.Close()
+	}
+}
