@@ -1,3 +1,71 @@
-// Package requestreply asks another system and waits for the answer: it
-// returns the answer, or an error that says what is known.
+// Package requestreply asks another system and waits: it returns the answer,
+// or an error that says what is known.
+//
+// Use it when a person or a program waits for the answer and there is no use
+// in going on without: is it in stock, reserve it, what does it cost. When
+// nobody needs the answer, hand the work over with fireforget; when it takes
+// longer than somebody waits, start it and learn the result later.
+//
+// # The promise
+//
+// A call ends within its time limit. It is repeated only when that cannot do
+// harm: the attempt is known to have had no effect, or the operation is
+// idempotent, by nature or by a key. When a call fails, its error says whether
+// it took effect, did not, or may have (package outcome); "may have" is never
+// reported as a failure. Under a key to a server that honours it (package
+// server here is one), a call takes effect at least once when it succeeds and
+// once in effect inside the server's window, however often it is repeated.
+//
+// Nothing survives a crash of the caller but what the caller stored: store the
+// key before the first attempt, and call again under it.
+//
+//	guard := requestreply.NewGuard(nil) // one for the program
+//
+//	func reserve(ctx context.Context, id string, o Order) (Receipt, error) {
+//		ctx = requestreply.WithIdempotencyKey(ctx, id)
+//		call := requestreply.Endpoint[Order, Receipt]{
+//			URL: "https://warehouse.example/reservations", Keyed: true, Guard: guard,
+//		}
+//		return call.Call(ctx, o)
+//	}
+//
+// [Endpoint] is one operation of a JSON API. [Transport] does the same for any
+// HTTP client or SDK. [Run] does it for any function. All three share what a
+// [Guard] holds.
+//
+// # What is bounded
+//
+//	bounded                        default   at the bound
+//	one call, all attempts         30 s      *Error, context.DeadlineExceeded or retry.ErrDeadline
+//	one attempt                    10 s      its context ends; repeated if that is safe
+//	attempts                       4         *Error, retry.ErrAttempts
+//	wait a Retry-After asks for    5 min     *Error, retry.ErrLater, Error.At is set
+//	repeats to a target            10 %      *Error, retry.ErrBudget (one a minute and 10 saved in any case)
+//	failing attempts at a target   half      *Error, ErrOpen for 5 s, then one probe at a time
+//	attempts in flight, a target   64        waits
+//	attempts waiting for a place   64        *Error, ErrFull
+//	targets remembered             1024      the longest idle is forgotten; all busy: ErrFull
+//	an answer (Endpoint)           1 MiB     *Error, ErrTooLarge
+//	a problem read                 64 KiB    not read: the status speaks
+//	a failed attempt's body read   64 KiB    its connection is closed
+//
+// # Errors
+//
+// Every error of a call is an [*Error]. Its Outcome is that of the whole call:
+// a time-out followed by a refused connection is still unknown. Sentinels
+// ([ErrOpen], [ErrFull], [ErrTooLarge], those of package retry, context
+// errors) are found by errors.Is, a [*Problem] by errors.AsType. Texts hold no
+// query, user info or payload.
+//
+// # Concurrency
+//
+// A [Guard] and a [Transport] are safe for concurrent use; an [Endpoint] is a
+// value. No goroutine outlives a call, but for the instant of a timer that
+// settles a probe whose operation ignores its context.
+//
+// # Testing
+//
+// Limits, waits and breakers use package time alone: in a testing/synctest
+// bubble, with an http.RoundTripper function as Transport.Base, hours take no
+// time. A nil Guard shares nothing between tests.
 package requestreply
