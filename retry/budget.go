@@ -6,8 +6,13 @@ import (
 	"time"
 )
 
-// saved is how many retries a budget keeps for later.
-const saved = 10
+const (
+	// saved is how many retries a budget keeps for later, and how deep in
+	// debt the account gets that did not allow them.
+	saved = 10
+	// enough for one retry: ten times 0.1 is a little less than 1.
+	enough = 1 - 1e-9
+)
 
 // A Budget keeps retries a small part of the traffic, so that they cannot
 // bring down what is struggling already. It allows the greater of a share of
@@ -66,12 +71,12 @@ func (b *Budget) take() (loan, bool) {
 	defer b.mu.Unlock()
 	b.begin()
 	b.fill()
-	if b.byCalls < 1 && b.byTime < 1 {
+	if b.byCalls < enough && b.byTime < enough {
 		return loan{}, false
 	}
-	// A retry counts against both accounts: their sum would allow more than
-	// the greater.
-	l := loan{min(1, b.byCalls), min(1, b.byTime)}
+	// A retry counts against both accounts, into debt: else their sum would
+	// be allowed, and not the greater of them.
+	l := loan{min(1, b.byCalls+saved), min(1, b.byTime+saved)}
 	b.byCalls -= l.byCalls
 	b.byTime -= l.byTime
 	return l, true
@@ -89,11 +94,15 @@ func (b *Budget) giveBack(l loan) {
 }
 
 func (b *Budget) begin() {
-	if !b.begun {
-		b.begun, b.byCalls, b.byTime, b.at = true, 0, 0, time.Now()
-		if b.share(b.ratio, 0.1) > 0 || b.share(b.perSecond, 1./60) > 0 {
-			b.byTime = saved
-		}
+	if b.begun {
+		return
+	}
+	b.begun, b.at = true, time.Now()
+	if b.share(b.ratio, 0.1) > 0 {
+		b.byCalls = saved
+	}
+	if b.share(b.perSecond, 1./60) > 0 {
+		b.byTime = saved
 	}
 }
 

@@ -50,12 +50,12 @@ func prefixes(texts ...string) []netip.Prefix {
 
 // public reports whether a belongs to the public internet.
 func public(a netip.Addr) bool {
+	if !a.IsValid() || a.Zone() != "" {
+		return false
+	}
 	a = a.Unmap()
 	in := func(p netip.Prefix) bool { return p.Contains(a) }
-	switch {
-	case !a.IsValid(), a.Zone() != "":
-		return false
-	case a.Is4():
+	if a.Is4() {
 		return !slices.ContainsFunc(denied4, in)
 	}
 	return public6.Contains(a) && !slices.ContainsFunc(denied6, in)

@@ -60,7 +60,7 @@ func (g guard) addr(a netip.Addr) error {
 }
 
 func (g guard) port(p int) error {
-	if slices.Contains(g.ports, p) || slices.Contains(g.ports, 0) && p > 0 && p <= 65535 {
+	if p > 0 && p <= 65535 && (slices.Contains(g.ports, p) || slices.Contains(g.ports, 0)) {
 		return nil
 	}
 	return fmt.Errorf("%w: port %d is not among those allowed", ErrBlocked, p)
