@@ -121,4 +121,3 @@ func FuzzPosition(f *testing.F) {
 		}
 	})
 }
-
