@@ -34,17 +34,25 @@
 //	425 429; 503 with Retry-After                           Refused   yes
 //	408 500 502 504; 503 without Retry-After                Unknown   yes
 //	501 505                                                 Refused   no
+//	307 308 that was not followed                           Refused   no
+//	another 3xx                                             Unknown   no
 //	2xx whose body is cut, too large or does not decode     Applied   only by key
 //	SQL: failed before COMMIT was sent, 40001, 40P01, BUSY  Refused   yes, the whole transaction
 //	SQL: connection lost during COMMIT                      Unknown   by key
 //
 // The statuses are those of RFC 9110, RFC 6585 and RFC 8470; [Status] is that
-// part of the table as code.
+// part of the table as code. A caller that knows better of one endpoint says
+// so with [TransientError], whose word is the one [Of] and [Transient] read.
+//
+// A call made of several attempts has the outcome most likely to have had an
+// effect among theirs: [Worst]. A time-out followed by a refused connection
+// is still unknown.
 //
 // # Errors that carry an outcome
 //
 // Any error with a method Outcome() outcome.Outcome does. [Error] and
-// [TransientError] mark one that has none.
+// [TransientError] mark one that has none. An error may say whether its cause
+// passes with a method Transient() bool.
 //
 // # Concurrency
 //

@@ -1,8 +1,6 @@
 package outcome
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // An Outcome says what is known about the effect of a call that failed.
 // Outcomes are comparable constants; the zero value is Unknown, so that an
@@ -83,21 +81,13 @@ func Of(err error) Outcome {
 }
 
 func worst(branches []error) Outcome {
-	found := false
-	w := NotSent
+	var os []Outcome
 	for _, b := range branches {
-		if b == nil {
-			continue
+		if b != nil {
+			os = append(os, Of(b))
 		}
-		if o := Of(b); !found || weight(o) > weight(w) {
-			w = o
-		}
-		found = true
 	}
-	if !found {
-		return Unknown
-	}
-	return w
+	return Worst(os...)
 }
 
 // Worst returns the outcome most likely to have had an effect: Applied before
@@ -172,25 +162,35 @@ func Transient(err error) (transient, said bool) {
 }
 
 // Status returns what an HTTP response status says of the request it answers,
-// and whether a repeat is worth it. Any 2xx and 304 is Applied; retryAfter
-// says that the response had a usable Retry-After header, which turns a 503
-// from Unknown into Refused. Statuses the table does not list follow their
-// class: other 4xx are Refused for good, other 5xx Unknown and transient,
-// 1xx and 3xx Refused for good (nothing was done here).
+// and whether a repeat is worth it. retryAfter says that the response had a
+// usable Retry-After header, which turns a 503 from Unknown into Refused.
+//
+// Any 2xx and 304 is Applied. Statuses the table does not list follow their
+// class: other 4xx are Refused for good, other 5xx (and what is above, as
+// RFC 9110 §15 asks) Unknown and transient. A 307 or 308 is Refused, for the
+// request is to be made elsewhere; other 3xx are Unknown, for many servers
+// answer so after they did what was asked. What is no final status at all is
+// Unknown, and not worth a repeat.
 func Status(status int, retryAfter bool) (o Outcome, transient bool) {
 	switch {
-	case status >= 200 && status < 300, status == 304:
+	case status < 200:
+		return Unknown, false
+	case status < 300, status == 304:
 		return Applied, false
+	case status == 307, status == 308:
+		return Refused, false
+	case status < 400:
+		return Unknown, false
+	case status == 408:
+		return Unknown, true
 	case status == 425, status == 429:
 		return Refused, true
+	case status < 500, status == 501, status == 505:
+		return Refused, false
 	case status == 503 && retryAfter:
 		return Refused, true
-	case status == 501, status == 505:
-		return Refused, false
-	case status == 408, status >= 500:
-		return Unknown, true
 	}
-	return Refused, false
+	return Unknown, true
 }
 
 type known struct {
