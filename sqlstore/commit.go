@@ -205,7 +205,17 @@ func (b *batch) execute(items []*item) (again []*item) {
 	for i, k := range kinds {
 		its := merges[k]
 		head := its[0]
-		err, lost := b.under(head.Value, func() error { return head.Value.merge.merged(b.w, ops(its)) })
+		merged := func() error { return head.Value.merge.merged(b.w, ops(its)) }
+		var err error
+		var lost bool
+		if len(its) == len(items) {
+			// Nobody else to protect: if it fails, the transaction goes.
+			b.w.after = &head.Value.after
+			err = merged()
+			b.w.after, lost = nil, err != nil
+		} else {
+			err, lost = b.under(head.Value, merged)
+		}
 		switch {
 		case err == nil:
 			b.ran = append(b.ran, its...)

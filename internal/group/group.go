@@ -5,11 +5,12 @@
 // one round was under way is the next round: under load a round carries many
 // items and the step is paid once for all, and a lone caller pays no delay.
 //
-// There is nothing to start or to close. A caller who finds the group idle
-// leads a round himself; under load a goroutine leads, which ends by itself as
-// soon as nobody waits. Code of a caller never runs on the leader (see
-// [Item.Call]), so that a panic, a runtime.Goexit or an endless loop in it
-// hits that caller only.
+// There is nothing to start or to close: the first caller starts a leader,
+// which ends by itself as soon as nobody waits. A caller does not lead himself:
+// he could then not leave when his context ends, and a panic, runtime.Goexit or
+// endless loop in his code would take the others with it. Such code runs in its
+// caller's goroutine (see [Item.Call]). The hand-over costs some microseconds
+// a round, which is shared like the rest.
 //
 // # Gathering
 //
@@ -149,12 +150,7 @@ func (g *Group[T]) do(ctx context.Context, v T, here bool) error {
 	g.push(it)
 	lead := !g.busy
 	g.busy = true
-	// Whoever comes alone, after a round of one, saves the hand-over.
-	alone := lead && !here && g.size <= 1
 	g.mu.Unlock()
-	if alone {
-		lead = g.round()
-	}
 	if lead {
 		go g.lead()
 	}

@@ -74,65 +74,80 @@ func Beat(granted time.Time, d time.Duration) (renew, stop time.Time) {
 	return granted.Add(d / 3), granted.Add(d - d/6)
 }
 
-// Keep holds a lease of length d, granted just now, until stop is called. It
-// calls renew at every beat, on a context that ends when the lease would. The
-// context it returns ends with cause [ErrLost] when renew returns an error
-// that wraps ErrLost, or when no renewal succeeded in time; other errors of
-// renew are tried again at a shorter beat. stop waits for the last renew to
-// return and reports the loss, if there was one; it may be called again.
+// Keep holds a lease of length d, granted just now, until stop is called; a d
+// of zero or less means [Default]. It calls renew at every beat, one call at a
+// time, on a context that ends when the holder must stop. The context it
+// returns ends then too, with cause [ErrLost], also while a renew hangs; it
+// ends at once when renew returns an error that wraps ErrLost, with that as
+// its cause. Other errors of renew are tried again at a shorter beat.
+//
+// stop ends the context, waits for the last renew to return, and reports the
+// loss, if there was one before. It may be called again, and by several.
 func Keep(ctx context.Context, d time.Duration, renew func(context.Context) error) (held context.Context, stop func() error) {
+	if d <= 0 {
+		d = Default
+	}
 	held, cancel := context.WithCancelCause(ctx)
-	quit := make(chan struct{})
-	done := make(chan struct{})
-	var lost error
+	k := &keeper{d: d, renew: renew, held: held, cancel: cancel, done: make(chan struct{})}
+	next, end := Beat(time.Now(), d)
+	k.expiry = time.AfterFunc(time.Until(end), func() { cancel(ErrLost) })
 	go func() {
-		defer close(done)
-		granted := time.Now()
-		next, end := Beat(granted, d)
-		t := time.NewTimer(time.Until(next))
-		defer t.Stop()
-		for {
-			select {
-			case <-quit:
-				return
-			case <-held.Done():
-				return
-			case <-t.C:
-			}
-			asked := time.Now()
-			if !asked.Before(end) {
-				lost = ErrLost
-				cancel(lost)
-				return
-			}
-			rctx, rcancel := context.WithDeadline(held, end)
-			err := renew(rctx)
-			rcancel()
-			switch {
-			case err == nil:
-				granted = asked
-				next, end = Beat(granted, d)
-			case errors.Is(err, ErrLost):
-				lost = err
-				cancel(lost)
-				return
-			default:
-				next = time.Now().Add(d / 12)
-				if next.After(end) {
-					next = end
-				}
-			}
-			t.Reset(time.Until(next))
-		}
+		defer close(k.done)
+		defer k.expiry.Stop()
+		k.run(next, end)
 	}()
-	closed := false
 	return held, func() error {
-		if !closed {
-			closed = true
-			close(quit)
+		cancel(errStopped) // the first cause counts
+		<-k.done
+		if cause := context.Cause(held); errors.Is(cause, ErrLost) && ctx.Err() == nil {
+			return cause
 		}
-		<-done
-		cancel(context.Canceled)
-		return lost
+		return nil
+	}
+}
+
+var errStopped = errors.New("the lease was given up by its holder")
+
+type keeper struct {
+	d      time.Duration
+	renew  func(context.Context) error
+	held   context.Context
+	cancel context.CancelCauseFunc
+	expiry *time.Timer // a renew that ignores its context must not keep held alive
+	done   chan struct{}
+}
+
+func (k *keeper) run(next, end time.Time) {
+	t := time.NewTimer(time.Until(next))
+	defer t.Stop()
+	for {
+		select {
+		case <-k.held.Done():
+			return
+		case <-t.C:
+		}
+		asked := time.Now()
+		if !asked.Before(end) {
+			k.cancel(ErrLost)
+			return
+		}
+		ctx, cancel := context.WithDeadline(k.held, end)
+		err := k.renew(ctx)
+		cancel()
+		switch {
+		case err == nil:
+			// From when we asked: the grantor counts from later.
+			next, end = Beat(asked, k.d)
+			if !k.expiry.Stop() {
+				return // too late: held has ended, or is about to
+			}
+			k.expiry.Reset(time.Until(end))
+		case errors.Is(err, ErrLost):
+			k.cancel(err)
+			return
+		default:
+			next = time.Now().Add(k.d / 12)
+		}
+		t.Reset(time.Until(next))
 	}
 }
