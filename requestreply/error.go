@@ -87,10 +87,10 @@ func (e *Error) advice() string {
 		return "nothing was sent"
 	case e.Known == outcome.Refused:
 		return "it was not applied"
-	case e.Known == outcome.Applied && e.Key == "":
-		return "it took effect, the answer is missing: do not repeat it"
+	case e.Known == outcome.Applied && e.Key == "" && !e.harmless:
+		return "it took effect and only the answer is missing: do not repeat it"
 	case e.Known == outcome.Applied:
-		return "it took effect, the answer is missing: repeat it under the same key to get one"
+		return "it took effect and only the answer is missing"
 	case e.harmless && e.Key == "":
 		return "whether it took effect is unknown: it may be repeated"
 	case e.Key == "":

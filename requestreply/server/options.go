@@ -1,0 +1,80 @@
+package server
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/crosstie/crosstie/internal/lease"
+	"github.com/crosstie/crosstie/requestreply"
+)
+
+// Options configure [Handle], [HandleTx] and [Idempotent]. A nil *Options is
+// legal; each field that is zero means its default.
+type Options struct {
+	// MaxBody limits a request's body, in bytes; a longer one is answered
+	// 413. Defaults to 1 MiB; a negative value means no limit.
+	MaxBody int64
+	// Timeout limits the answering of one request: the function's context
+	// ends then. Defaults to 30 s; a negative value means no limit.
+	Timeout time.Duration
+	// AllowUnknown accepts JSON members the request type does not have. By
+	// default they are answered 400. Not used by Idempotent.
+	AllowUnknown bool
+
+	// Scope tells callers apart: a key is compared within its scope only.
+	// Return the caller's identity as authenticated, never what a request
+	// merely says, and nothing that changes between two attempts, such as an
+	// access token. Used by HandleTx, where nil puts all callers into one
+	// scope; for Idempotent it is a parameter.
+	Scope func(*http.Request) string
+	// KeyOptional lets requests without an Idempotency-Key through, as often
+	// as they come. By default they are answered 400. Not used by Handle.
+	KeyOptional bool
+	// Lease is how long a key stays claimed by a process that died. While a
+	// request is being answered its lease is renewed. Defaults to 10 s.
+	Lease time.Duration
+	// Keep is how long an answer is kept to be replayed. Tell your callers:
+	// a repeat that comes later is a new request. Defaults to 24 h.
+	Keep time.Duration
+	// MaxReply is how long a body is stored, in bytes. A longer answer is
+	// sent to the first caller but not kept: its repeat is answered 409 with
+	// the reason. Defaults to 1 MiB.
+	MaxReply int
+
+	// Logger receives the errors no caller is told. Nil is silent.
+	Logger *slog.Logger
+	// Observer watches requests ("requestreply/server.request"). Nil watches
+	// nothing.
+	Observer requestreply.Observer
+}
+
+func (o *Options) withDefaults() Options {
+	var v Options
+	if o != nil {
+		v = *o
+	}
+	v.MaxBody = orDefault(v.MaxBody, 1<<20)
+	v.Timeout = orDefault(v.Timeout, 30*time.Second)
+	v.Keep = max(0, orDefault(v.Keep, 24*time.Hour))
+	if v.Lease <= 0 {
+		v.Lease = lease.Default
+	}
+	if v.MaxReply <= 0 {
+		v.MaxReply = 1 << 20
+	}
+	if v.Scope == nil {
+		v.Scope = func(*http.Request) string { return "" }
+	}
+	if v.Logger == nil {
+		v.Logger = slog.New(slog.DiscardHandler)
+	}
+	return v
+}
+
+func orDefault[T int64 | time.Duration](v, d T) T {
+	if v == 0 {
+		return d
+	}
+	return v
+}

@@ -1,0 +1,328 @@
+package server
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/crosstie/crosstie/internal/lease"
+	"github.com/crosstie/crosstie/outcome"
+	"github.com/crosstie/crosstie/requestreply"
+)
+
+// Handle serves fn as JSON: the request's body decodes to a Req, fn's Resp is
+// the answer, status 200, or 204 when Resp is struct{}. Requests of GET, HEAD
+// and DELETE have no body: fn gets the zero Req and finds the rest with
+// [Request].
+//
+// An error of fn is answered as a problem (RFC 9457). To choose it, return a
+// [*requestreply.Problem]. Else the outcome of the error decides: 503 with
+// Retry-After when nothing was done and it will pass, 504 when time ran out,
+// 500 for the rest; the text of the error goes to the Logger only.
+//
+// A repeated request runs fn again: see [HandleTx] and [Idempotent].
+func Handle[Req, Resp any](fn func(context.Context, Req) (Resp, error), o *Options) http.Handler {
+	if fn == nil {
+		panic("requestreply/server: Handle needs a function")
+	}
+	h := handler{o: o.withDefaults()}
+	return h.serve(func(w http.ResponseWriter, r *http.Request) error {
+		var req Req
+		_, p := h.read(w, r, &req)
+		if p != nil {
+			write(w, p, 0)
+			return p
+		}
+		resp, err := fn(r.Context(), req)
+		if err != nil {
+			return h.failed(w, r, err, false)
+		}
+		reply, err := encode(resp)
+		if err != nil {
+			return h.failed(w, r, outcome.Error(outcome.Applied, err), false)
+		}
+		send(w, reply)
+		return nil
+	})
+}
+
+// HandleTx is [Handle] for a function with an effect in the database of keys:
+// the effect and the stored answer are committed together, so that for each
+// Idempotency-Key the effect happens once, whatever crashes. A repeat of a
+// request is answered as the first was, with the header Idempotent-Replayed;
+// the same key with another request is answered 422, and a repeat while the
+// first is being answered 409 with Retry-After. The answer is sent when both
+// are durable.
+//
+// fn works through its *sql.Tx alone: what it does elsewhere is not rolled
+// back when it returns an error, and happens again when it is called again.
+// Nothing is stored about a call that failed: its repeat runs fn again.
+func HandleTx[Req, Resp any](keys TxKeys, fn func(context.Context, *sql.Tx, Req) (Resp, error), o *Options) http.Handler {
+	if keys == nil || fn == nil {
+		panic("requestreply/server: HandleTx needs keys and a function")
+	}
+	h := handler{o: o.withDefaults(), keys: keys}
+	return h.serve(func(w http.ResponseWriter, r *http.Request) error {
+		var req Req
+		body, p := h.read(w, r, &req)
+		if p != nil {
+			write(w, p, 0)
+			return p
+		}
+		return h.settle(w, r, body, func(ctx context.Context, c *Claim) (reply Reply, stage stage, err error) {
+			stage = inCommit
+			err = keys.Tx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+				stage = inFunction // again, when Tx repeats a transaction
+				resp, err := fn(ctx, tx, req)
+				if err != nil {
+					return err
+				}
+				if reply, err = encode(resp); err != nil {
+					return err
+				}
+				stage = inFinish
+				if c != nil {
+					if err := keys.FinishTx(ctx, tx, *c, h.toKeep(reply)); err != nil {
+						return err
+					}
+				}
+				stage = inCommit
+				return nil
+			})
+			return reply, stage, err
+		})
+	})
+}
+
+// A stage is where a transaction ended.
+type stage int
+
+const (
+	inFunction stage = iota // rolled back
+	inFinish                // rolled back
+	inCommit                // as the error says
+)
+
+type requestOf struct{}
+
+// Request returns the request a function served by this package answers, for
+// its path values, query and headers; its body is consumed. Nil outside.
+func Request(ctx context.Context) *http.Request {
+	r, _ := ctx.Value(requestOf{}).(*http.Request)
+	return r
+}
+
+// A handler is what the functions of this package share.
+type handler struct {
+	o    Options
+	keys Keys
+}
+
+// serve wraps fn with the time limit and the observer. fn answers, and returns
+// an error only for the observer.
+func (h handler) serve(fn func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := context.WithValue(r.Context(), requestOf{}, r)
+		if h.o.Timeout > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, h.o.Timeout)
+			defer cancel()
+		}
+		if h.o.Observer == nil {
+			_ = fn(w, r.WithContext(ctx))
+			return
+		}
+		const op = "requestreply/server.request"
+		attrs := []slog.Attr{slog.String("method", r.Method), slog.String("route", r.Pattern)}
+		ctx = h.o.Observer.Start(ctx, op, attrs...)
+		err := errors.New("panicked")
+		defer func() { h.o.Observer.End(ctx, op, err, attrs...) }()
+		err = fn(w, r.WithContext(ctx))
+	})
+}
+
+// body reads the request's body.
+func (h handler) body(w http.ResponseWriter, r *http.Request) ([]byte, *requestreply.Problem) {
+	from := r.Body
+	if h.o.MaxBody > 0 {
+		from = http.MaxBytesReader(w, r.Body, h.o.MaxBody)
+	}
+	body, err := io.ReadAll(from)
+	if err == nil {
+		return body, nil
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, problem(http.StatusRequestEntityTooLarge, outcome.Refused, "the body is longer than the server takes")
+	}
+	return nil, problem(http.StatusBadRequest, outcome.Refused, "the body broke off")
+}
+
+// read reads the request's body into v.
+func (h handler) read(w http.ResponseWriter, r *http.Request, v any) ([]byte, *requestreply.Problem) {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodDelete:
+		return nil, nil
+	}
+	body, p := h.body(w, r)
+	if _, none := v.(*struct{}); p != nil || none && len(body) == 0 {
+		return body, p
+	}
+	mt, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	charset, ok := params["charset"]
+	if err != nil || mt != "application/json" || ok && !strings.EqualFold(charset, "utf-8") || r.Header.Get("Content-Encoding") != "" {
+		return nil, problem(http.StatusUnsupportedMediaType, outcome.Refused, "want application/json in UTF-8, not compressed")
+	}
+	return body, decode(body, v, h.o.AllowUnknown)
+}
+
+// failed answers for an error of a user's function.
+func (h handler) failed(w http.ResponseWriter, r *http.Request, err error, undone bool) error {
+	p, again := answerFor(err, undone)
+	if p.Status >= 500 {
+		h.o.Logger.ErrorContext(r.Context(), "request failed", "method", r.Method, "route", r.Pattern, "status", p.Status, "error", err)
+	}
+	write(w, p, again)
+	return err
+}
+
+func encode[Resp any](resp Resp) (Reply, error) {
+	if _, none := any(resp).(struct{}); none {
+		return Reply{Status: http.StatusNoContent}, nil
+	}
+	body, err := json.Marshal(resp)
+	if err != nil {
+		return Reply{}, err
+	}
+	return Reply{Status: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Body: body}, nil
+}
+
+// toKeep is what is stored of a reply.
+func (h handler) toKeep(r Reply) Reply {
+	r.Header = storable(r.Header)
+	if len(r.Body) > h.o.MaxReply {
+		r.Body, r.Missing = nil, TooLarge
+	}
+	return r
+}
+
+func send(w http.ResponseWriter, r Reply) {
+	for name, vs := range r.Header {
+		w.Header()[name] = vs
+	}
+	w.WriteHeader(r.Status)
+	_, _ = w.Write(r.Body)
+}
+
+// settle answers a request under its key. do makes the answer and stores it
+// under the claim, which is nil for a request without a key.
+func (h handler) settle(w http.ResponseWriter, r *http.Request, body []byte, do func(context.Context, *Claim) (Reply, stage, error)) error {
+	c, ok := h.claim(w, r, body)
+	if !ok {
+		return nil
+	}
+	ctx := r.Context()
+	if c == nil {
+		reply, stage, err := do(ctx, nil)
+		if err != nil {
+			return h.failed(w, r, err, stage != inCommit)
+		}
+		send(w, reply)
+		return nil
+	}
+	ctx, stop := lease.Keep(ctx, h.o.Lease, h.renew(*c))
+	settled := false
+	defer func() {
+		_ = stop()
+		if !settled { // the function failed or panicked, and was rolled back
+			h.release(ctx, *c)
+		}
+	}()
+	reply, stage, err := do(ctx, c)
+	switch {
+	case err == nil:
+		settled = true
+		send(w, reply)
+		return nil
+	case errors.Is(err, ErrLost):
+		settled = true // by somebody else
+		write(w, problem(http.StatusConflict, outcome.Unknown, ErrInFlight.Error()), time.Second)
+		return err
+	}
+	// Release before the answer: the caller may repeat at once. When the
+	// commit happened after all, there is nothing left to release.
+	settled = true
+	_ = stop()
+	h.release(ctx, *c)
+	return h.failed(w, r, err, stage != inCommit)
+}
+
+// renew is what lease.Keep calls. A lease that was lost must look so to it.
+func (h handler) renew(c Claim) func(context.Context) error {
+	return func(ctx context.Context) error {
+		err := h.keys.Renew(ctx, c, h.o.Lease)
+		if errors.Is(err, ErrLost) {
+			return lease.ErrLost
+		}
+		return err
+	}
+}
+
+func (h handler) release(ctx context.Context, c Claim) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := h.keys.Release(ctx, c); err != nil {
+		h.o.Logger.WarnContext(ctx, "key not released: its repeat waits for the lease to run out", "error", err)
+	}
+}
+
+// claim claims the request's key. When it returns false it has answered; a
+// nil Claim means that the request has no key and needs none.
+func (h handler) claim(w http.ResponseWriter, r *http.Request, body []byte) (*Claim, bool) {
+	key, err := keyOf(r)
+	if err == nil && key == "" {
+		if h.o.KeyOptional {
+			return nil, true
+		}
+		err = errors.New("Idempotency-Key is required: make a key for each thing that shall happen once")
+	}
+	if err != nil {
+		write(w, problem(http.StatusBadRequest, outcome.Refused, err.Error()), 0)
+		return nil, false
+	}
+	c, err := h.keys.Claim(r.Context(), storedKey(h.o.Scope(r), r, key), fingerprint(r, body), h.o.Lease, h.o.Keep)
+	switch {
+	case errors.Is(err, ErrReused):
+		write(w, problem(http.StatusUnprocessableEntity, outcome.Refused, ErrReused.Error()), 0)
+	case errors.Is(err, ErrInFlight):
+		write(w, problem(http.StatusConflict, outcome.Unknown, ErrInFlight.Error()), time.Second)
+	case err != nil:
+		h.o.Logger.ErrorContext(r.Context(), "key not claimed", "error", err)
+		// An earlier request under the key may have had its effect.
+		write(w, problem(http.StatusServiceUnavailable, outcome.Unknown, "the store of keys does not answer: repeat it later"), time.Second)
+	case c.Reply != nil:
+		replay(w, *c.Reply)
+	default:
+		return &c, true
+	}
+	return nil, false
+}
+
+// replay answers as the first request was answered.
+func replay(w http.ResponseWriter, r Reply) {
+	w.Header().Set("Idempotent-Replayed", "true")
+	switch r.Missing {
+	case "":
+		send(w, r)
+	case TooLarge:
+		write(w, problem(http.StatusConflict, outcome.Applied, "the request took effect; its answer was too large to be kept"), 0)
+	default:
+		write(w, problem(http.StatusInternalServerError, outcome.Unknown, "it is not known whether the first request under this key took effect: look before you use another key"), 0)
+	}
+}
