@@ -14,6 +14,10 @@ TIMEOUT  ?= 15m
 # say prints a heading, so that a long log can be found through.
 say = @printf '\n== %s\n' "$(1)"
 
+# each runs a command in each of some modules, outside the workspace, and fails
+# at the end if one of them did.
+each = rc=0; for m in $(1); do echo "$${m/$(ROOT)/.}: $(2)"; (cd "$$m" && GOWORK=off $(2)) || rc=1; done; exit $$rc
+
 .PHONY: help
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,26 +45,19 @@ fix: ## Newer ways to write it: fails with the difference go fix would make
 .PHONY: lint
 lint: ## staticcheck in each module, built from tools/go.mod
 	$(call say,staticcheck)
-	@for m in $(MODULES) $(ROOT)/bench; do \
-		echo "staticcheck $${m#$(ROOT)}"; \
-		(cd "$$m" && GOWORK=off go tool -modfile=$(ROOT)/tools/go.mod staticcheck ./...); \
-	done
+	@$(call each,$(MODULES) $(ROOT)/bench,go tool -modfile=$(ROOT)/tools/go.mod staticcheck ./...)
 
 .PHONY: tidy
 tidy: ## go mod tidy -diff in each module
 	$(call say,go mod tidy)
-	@for m in $(MODULES) $(addprefix $(ROOT)/,$(OUTSIDE)); do \
-		echo "tidy $${m#$(ROOT)}"; (cd "$$m" && GOWORK=off go mod tidy -diff); \
-	done
+	@$(call each,$(MODULES) $(addprefix $(ROOT)/,$(OUTSIDE)),go mod tidy -diff)
 
 # As a stranger gets it: no workspace. What `go test work` has just run with the
 # same versions comes from the cache, so this costs what differs.
 .PHONY: alone
 alone: ## Each module's tests once with GOWORK=off
 	$(call say,GOWORK=off)
-	@for m in $(MODULES); do \
-		echo "GOWORK=off go test $${m#$(ROOT)}"; (cd "$$m" && GOWORK=off go test -timeout $(TIMEOUT) ./...); \
-	done
+	@$(call each,$(MODULES),go test -timeout $(TIMEOUT) ./...)
 
 .PHONY: bench-smoke
 bench-smoke: ## Each benchmark once, to see that it runs
@@ -103,4 +100,4 @@ fuzz: ## Every fuzz target for FUZZTIME each (10s)
 .PHONY: clean
 clean: ## Remove what builds and tests left in the tree
 	rm -rf bin
-	find . -name '*.test' -o -name '*.prof' -o -name '*.out' | xargs -r rm -f
+	find . -type f \( -name '*.test' -o -name '*.prof' -o -name '*.out' \) -delete

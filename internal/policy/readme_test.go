@@ -10,6 +10,7 @@ import (
 	"go/token"
 	"go/types"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -189,9 +190,7 @@ func (t *tree) knownNames() map[string]string {
 			known[s.ast.Name.Name] = s.pkg
 		}
 	}
-	for n, p := range stdNames {
-		known[n] = p
-	}
+	maps.Copy(known, stdNames)
 	return known
 }
 
