@@ -2,6 +2,7 @@ package csvrow
 
 import (
 	"bytes"
+	"database/sql"
 	"database/sql/driver"
 	"encoding/json"
 	"errors"
@@ -103,3 +104,15 @@ func (o *Opt[T]) set(s state) reflect.Value {
 func (o *Opt[T]) get() (reflect.Value, state) { return reflect.ValueOf(&o.v).Elem(), o.state }
 
 var cellType = reflect.TypeFor[cell]()
+
+// Scan reads what database/sql loads: NULL is null.
+func (o *Opt[T]) Scan(src any) error {
+	var n sql.Null[T]
+	if err := n.Scan(src); err != nil {
+		return err
+	}
+	if *o = Null[T](); n.Valid {
+		*o = Some(n.V)
+	}
+	return nil
+}
