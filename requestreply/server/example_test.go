@@ -81,9 +81,9 @@ func ExampleIdempotent() {
 		r.Header.Set("Idempotency-Key", `"m-1"`)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
-		fmt.Println(w.Code, w.Body, w.Header().Get("Idempotent-Replayed"))
+		fmt.Println(w.Code, w.Body, "replayed:", w.Header().Get("Idempotent-Replayed") == "true")
 	}
 	// Output:
-	// 200 message 1 sent
-	// 200 message 1 sent true
+	// 200 message 1 sent replayed: false
+	// 200 message 1 sent replayed: true
 }
