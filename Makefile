@@ -16,7 +16,7 @@ say = @printf '\n== %s\n' "$(1)"
 
 # each runs a command in each of some modules, outside the workspace, and fails
 # at the end if one of them did.
-each = rc=0; for m in $(1); do echo "$${m/$(ROOT)/.}: $(2)"; (cd "$$m" && GOWORK=off $(2)) || rc=1; done; exit $$rc
+each = rc=0; for m in $(1); do echo ".$${m\#$(ROOT)}: $(2)"; (cd "$$m" && GOWORK=off $(2)) || rc=1; done; exit $$rc
 
 .PHONY: help
 help: ## List the targets

@@ -2,6 +2,8 @@ module github.com/crosstie/crosstie/tools
 
 go 1.26.0
 
+// Outside the workspace, and never required by what we ship: a linter's
+// dependencies must not raise the versions that users build with.
 tool honnef.co/go/tools/cmd/staticcheck
 
 require (

@@ -21,6 +21,10 @@ var anatomy = []string{
 	"antipattern_test.go", "example_test.go", "<p>test/",
 }
 
+// program is the longest an example of a room may be: what takes more does not
+// show, it hides.
+const program = 120
+
 // elsewhere excuses a room from a part of the anatomy, with where it is and
 // why.
 var elsewhere = map[string]string{}
@@ -56,9 +60,16 @@ func checkAnatomy(t *tree, open func(room string) bool) (offences []string) {
 				offences = append(offences, name+" is missing from the anatomy of a room")
 			}
 		}
+		example := "examples/" + p + "/main.go"
+		if !has(example) {
+			offences = append(offences, example+" is missing: each open room has a program that runs with no service and no flags")
+		}
 		for _, s := range t.files {
 			if s.name == p+"/doc.go" {
 				offences = append(offences, checkRoomDoc(p, s)...)
+			}
+			if n := t.fset.File(s.ast.FileStart).LineCount(); s.name == example && n > program {
+				offences = append(offences, fmt.Sprintf("%s: %d lines, want at most %d", s.name, n, program))
 			}
 		}
 	}

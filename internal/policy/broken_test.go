@@ -95,6 +95,8 @@ func TestEachRuleCanFail(t *testing.T) {
 		{"no sibling", "fireforget/doc.go", "// Package fireforget hands over: crash, bound, default.\n//\n// # Errors\n//\n// # Concurrency\n//\n// # Testing\npackage fireforget\n", "does not name the sibling"},
 		{"no word of a crash", "fireforget/doc.go", "// Package fireforget hands over: requestreply, bound, default.\n//\n// # Errors\n//\n// # Concurrency\n//\n// # Testing\npackage fireforget\n", `says nothing of "crash"`},
 		{"a part is missing", "fireforget/mem.go", "-", "fireforget/mem.go is missing from the anatomy"},
+		{"no example", "examples/fireforget/main.go", "-", "examples/fireforget/main.go is missing"},
+		{"a long example", "examples/fireforget/main.go", "// This program shows.\npackage main\n\nfunc main() {\n" + strings.Repeat("\n", 120) + "}\n", "want at most 120"},
 		{"a planned room has a folder", "pubsub/x.go", "// Package pubsub tells.\npackage pubsub\n", "pubsub is planned, but has a folder"},
 
 		{"a package named common", "internal/common/x.go", "// Package common is.\npackage common\n", "says nothing of what is inside"},
