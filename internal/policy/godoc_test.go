@@ -18,14 +18,13 @@ var obvious = map[string]bool{"Error": true, "Unwrap": true}
 // end in Options: each of their fields says unit, default and what disables.
 var configs = map[string]bool{
 	"Requirement": true, "Policy": true, "Op": true, "Breaker": true, "Endpoint": true,
-	"Transport": true, "Verifier": true, "Message": true, "Filter": true, "Full": true,
+	"Transport": true, "Verifier": true, "Full": true,
 }
 
 // checkDocs lists every exported identifier that nothing documents: types,
-// functions, methods, constants, variables, interface methods and fields.
-// Fields of what users fill in need a comment each; another struct may name
-// its fields in the comment of the type or of a field above. Not asked for: the
-// one method of an interface, and fields inside internal packages.
+// functions, methods, constants, variables, the fields of what users fill in,
+// and the methods of an interface that has several, unless its comment names
+// them.
 func checkDocs(t *tree) (offences []string) {
 	packages := map[string]string{} // dir -> its package comment
 	firsts := map[string]source{}
@@ -115,25 +114,31 @@ func (d *docs) typ(decl *ast.GenDecl, spec *ast.TypeSpec) {
 	if text == "" {
 		d.bad(spec, spec.Name.Name)
 	}
-	var list []*ast.Field
-	strict, hidden := false, false
 	switch tt := spec.Type.(type) {
 	case *ast.StructType:
-		list = tt.Fields.List
-		strict = strings.HasSuffix(spec.Name.Name, "Options") || configs[spec.Name.Name]
-		hidden = strings.HasPrefix(d.source.name, "internal/") || strings.Contains(d.source.name, "/internal/")
-	case *ast.InterfaceType:
-		list = tt.Methods.List
-		hidden = len(list) == 1 // what it does is what the type is
-	}
-	for _, f := range list {
-		own := f.Doc.Text() + f.Comment.Text()
-		for _, n := range f.Names {
-			if n.IsExported() && own == "" && !hidden && (strict || !mentions(text, n.Name)) {
-				d.bad(n, spec.Name.Name+"."+n.Name)
-			}
+		if !strings.HasSuffix(spec.Name.Name, "Options") && !configs[spec.Name.Name] {
+			return // plain data: the type's comment and the names speak
 		}
-		text += "\n" + own // a comment may speak of the fields below it too
+		for _, f := range tt.Fields.List {
+			d.member(spec, f, "")
+		}
+	case *ast.InterfaceType:
+		if len(tt.Methods.List) == 1 {
+			return // what its one method does is what the type is
+		}
+		for _, f := range tt.Methods.List {
+			d.member(spec, f, text)
+		}
+	}
+}
+
+// member looks at one line of fields, or at one method, of a type whose
+// comment is text.
+func (d *docs) member(spec *ast.TypeSpec, f *ast.Field, text string) {
+	for _, n := range f.Names {
+		if n.IsExported() && f.Doc.Text()+f.Comment.Text() == "" && !mentions(text, n.Name) {
+			d.bad(n, spec.Name.Name+"."+n.Name)
+		}
 	}
 }
 

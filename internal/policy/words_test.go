@@ -72,32 +72,66 @@ func checkWords(t *tree) (offences []string) {
 	return offences
 }
 
-// bubbles names the functions of a file's folder that run their argument in a
-// synctest bubble.
-func (t *tree) bubbles(s source) map[string]bool {
-	names := map[string]bool{"synctest.Test": true}
+// A bubbled is what the test functions of one folder do about synctest.
+type bubbled struct {
+	runners map[string]bool // functions that run their argument in a bubble
+	inside  map[string]bool // functions that only a bubble runs
+}
+
+// bubbles reads the tests of s's folder.
+func (t *tree) bubbles(s source) bubbled {
+	b := bubbled{runners: map[string]bool{"synctest.Test": true}, inside: map[string]bool{}}
+	users := map[string][]string{} // who names it
+	opens := map[string]bool{}     // whose body opens a bubble
 	for _, f := range t.files {
 		if !f.test || f.pkg != s.pkg {
 			continue
 		}
 		for _, decl := range f.ast.Decls {
-			if fn, ok := decl.(*ast.FuncDecl); ok && fn.Recv == nil && !strings.HasPrefix(fn.Name.Name, "Test") {
-				ast.Inspect(fn, func(n ast.Node) bool {
-					if call, ok := n.(*ast.CallExpr); ok && callee(call) == "synctest.Test" {
-						names[fn.Name.Name] = true
+			fn, ok := decl.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			name := fn.Name.Name
+			b.inside[name] = !entry(name)
+			ast.Inspect(fn, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.CallExpr:
+					if callee(n) == "synctest.Test" {
+						opens[name] = true
+						b.runners[name] = !entry(name)
 					}
-					return true
-				})
+				case *ast.Ident:
+					if n.Name != name {
+						users[n.Name] = append(users[n.Name], name)
+					}
+				}
+				return true
+			})
+		}
+	}
+	for changed := true; changed; {
+		changed = false
+		for name, in := range b.inside {
+			out := slices.ContainsFunc(users[name], func(user string) bool { return !b.inside[user] && !opens[user] })
+			if in && (out || opens[name] || len(users[name]) == 0) {
+				b.inside[name], changed = false, true
 			}
 		}
 	}
-	return names
+	return b
 }
 
-// sleeps lists the calls of time.Sleep in a test file that are not inside
-// a function that a synctest bubble runs.
+// entry says whether the testing package calls a function by its name.
+func entry(name string) bool {
+	return slices.ContainsFunc([]string{"Test", "Benchmark", "Fuzz", "Example"}, func(p string) bool { return strings.HasPrefix(name, p) })
+}
+
+// sleeps lists the calls of time.Sleep in a test file that may happen outside
+// a synctest bubble. A function that is named where a bubble is opened, and
+// elsewhere only by its like, counts as run by that bubble.
 func (t *tree) sleeps(s source) (offences []string) {
-	bubbles := t.bubbles(s)
+	b := t.bubbles(s)
 	var in func(n ast.Node, bubble bool)
 	in = func(n ast.Node, bubble bool) {
 		ast.Inspect(n, func(m ast.Node) bool {
@@ -106,7 +140,7 @@ func (t *tree) sleeps(s source) (offences []string) {
 				return true
 			}
 			switch name := callee(call); {
-			case bubbles[name]:
+			case b.runners[name]:
 				for _, a := range call.Args {
 					in(a, true)
 				}
@@ -117,7 +151,10 @@ func (t *tree) sleeps(s source) (offences []string) {
 			return true
 		})
 	}
-	in(s.ast, false)
+	for _, decl := range s.ast.Decls {
+		fn, ok := decl.(*ast.FuncDecl)
+		in(decl, ok && b.inside[fn.Name.Name])
+	}
 	return offences
 }
 
