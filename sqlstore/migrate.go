@@ -96,13 +96,9 @@ func (d *DB) migrate(ctx context.Context, conn *sql.Conn) error {
 	if err != nil {
 		return err
 	}
-	if d.o.NoMigrate {
-		if len(missing) > 0 {
-			return fmt.Errorf("%w: migration %04d_%s is missing and Options.NoMigrate is set: run what sqlstore.Schema prints, from there on", ErrSchema, missing[0].version, missing[0].name)
-		}
-		return nil
+	if d.o.NoMigrate && len(missing) > 0 {
+		return fmt.Errorf("%w: migration %04d_%s is missing and Options.NoMigrate is set: run what sqlstore.Schema prints, from there on", ErrSchema, missing[0].version, missing[0].name)
 	}
-	// Also when nothing is missing: this is how a read-only file shows.
 	err = whileBusy(ctx, d.o.LockWait, func() error {
 		_, err := conn.ExecContext(ctx, `BEGIN IMMEDIATE`)
 		return err
@@ -111,6 +107,11 @@ func (d *DB) migrate(ctx context.Context, conn *sql.Conn) error {
 		return err
 	}
 	err = d.apply(ctx, conn, ms)
+	if err == nil {
+		// Not BEGIN IMMEDIATE, which is content with reading, but a write
+		// tells whether the file can be written.
+		_, err = conn.ExecContext(context.WithoutCancel(ctx), d.sql(lock))
+	}
 	if err == nil {
 		_, err = conn.ExecContext(context.WithoutCancel(ctx), `COMMIT`)
 	}
