@@ -94,7 +94,7 @@ func (d *DB) submit(ctx context.Context, o *op) error {
 		return &Error{Op: o.name, Known: outcome.NotSent, Err: ErrInTx}
 	}
 	if e := d.stopped.Load(); e != nil {
-		return &Error{Op: o.name, Known: outcome.NotSent, Err: fmt.Errorf("%w: %w", ErrStopped, e)}
+		return &Error{Op: o.name, Known: outcome.NotSent, Err: fmt.Errorf("%w: %w", ErrStopped, e.Err)}
 	}
 	do := d.group.Do
 	if o.user != nil {
