@@ -27,9 +27,14 @@ const (
 // every way there is, [Secret.Reveal] excepted. The zero value is no secret: it
 // signs nothing, and verifies nothing. A Secret is safe for concurrent use.
 type Secret struct {
-	// Behind a pointer, for fmt prints unexported fields of foreign structs
-	// without asking their methods, but no deeper than a pointer.
-	key *key
+	// Inside a function, for what prints by reflection asks no methods of a
+	// Secret in an unexported field, follows pointers, but cannot look there.
+	key func() *key
+}
+
+func newSecret(b []byte) Secret {
+	k := &key{bytes: b}
+	return Secret{func() *key { return k }}
 }
 
 type key struct {
@@ -65,14 +70,14 @@ func ParseSecret(s string) (Secret, error) {
 	if len(b) < minSecret || len(b) > maxSecret {
 		return Secret{}, wrap("parse secret", fmt.Errorf("%w: it has %d bytes", ErrSecret, len(b)))
 	}
-	return Secret{&key{bytes: b}}, nil
+	return newSecret(b), nil
 }
 
 // NewSecret returns a secret of 32 random bytes.
 func NewSecret() Secret {
 	b := make([]byte, 32)
 	_, _ = rand.Read(b) // never fails: it ends the program instead
-	return Secret{&key{bytes: b}}
+	return newSecret(b)
 }
 
 // Reveal returns the secret in the form that ParseSecret reads, to be kept or
@@ -81,7 +86,7 @@ func (s Secret) Reveal() string {
 	if s.key == nil {
 		return ""
 	}
-	return prefix + base64.StdEncoding.EncodeToString(s.key.bytes)
+	return prefix + base64.StdEncoding.EncodeToString(s.key().bytes)
 }
 
 // Sign returns the signature v1 of a message: the header's entry, as
@@ -94,7 +99,7 @@ func (s Secret) Sign(id string, at time.Time, body []byte) (string, error) {
 		return "", wrap("sign", err)
 	}
 	var ts [20]byte
-	sig := s.key.sign(id, string(strconv.AppendInt(ts[:0], at.Unix(), 10)), body)
+	sig := s.key().sign(id, string(strconv.AppendInt(ts[:0], at.Unix(), 10)), body)
 	return version + string(sig[:]), nil
 }
 

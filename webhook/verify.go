@@ -204,7 +204,7 @@ func (v Verifier) match(p parsed, body []byte) (Message, error) {
 		if s.key == nil {
 			continue
 		}
-		want := s.key.sign(p.id, p.ts, body)
+		want := s.key().sign(p.id, p.ts, body)
 		for entry := range strings.SplitSeq(p.sigs, " ") {
 			if sig, ok := strings.CutPrefix(entry, version); ok {
 				good |= subtle.ConstantTimeCompare([]byte(sig), want[:])
