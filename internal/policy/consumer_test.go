@@ -20,6 +20,7 @@ import (
 
 	"github.com/crosstie/crosstie"
 	"github.com/crosstie/crosstie/batchsync"
+	"github.com/crosstie/crosstie/fireforget"
 	"github.com/crosstie/crosstie/outcome"
 	"github.com/crosstie/crosstie/requestreply"
 )
@@ -31,7 +32,7 @@ func (observer) End(ctx context.Context, op string, err error, attrs ...slog.Att
 
 var (
 	_ requestreply.Observer = observer{}
-	
+	_ fireforget.Observer   = observer{}
 	_ batchsync.Observer    = observer{}
 )
 
