@@ -32,7 +32,7 @@ var sound = map[string]string{
 
 // all runs every rule that reads a tree.
 func all(t *tree) (offences []string) {
-	for _, check := range []func(*tree) []string{checkImports, checkModules, checkDocs, checkObservers, checkWords} {
+	for _, check := range []func(*tree) []string{checkImports, checkModules, checkDocs, checkObservers, checkWords, checkLinks} {
 		offences = append(offences, check(t)...)
 	}
 	return append(offences, checkAnatomy(t, func(p string) bool { return p == "fireforget" })...)
@@ -104,6 +104,8 @@ func TestEachRuleCanFail(t *testing.T) {
 		{"a sleep in what a bubble runs", "fireforget/x_test.go", "package fireforget_test\n\nimport (\n\t\"testing\"\n\t\"testing/synctest\"\n\t\"time\"\n)\n\nfunc nap() { time.Sleep(1) }\n\nfunc day(t *testing.T) { nap() }\n\nfunc TestY(t *testing.T) {\n\tfor _, fn := range []func(*testing.T){day} {\n\t\tsynctest.Test(t, fn)\n\t}\n}\n", ""},
 		{"a sleep in what a bubble and a test run", "fireforget/x_test.go", "package fireforget_test\n\nimport (\n\t\"testing\"\n\t\"testing/synctest\"\n\t\"time\"\n)\n\nfunc nap() { time.Sleep(1) }\n\nfunc TestY(t *testing.T) {\n\tsynctest.Test(t, func(t *testing.T) { nap() })\n}\n\nfunc TestZ(t *testing.T) { nap() }\n", "fireforget/x_test.go:9: a real sleep"},
 		{"a path of one machine", "README.md", "see /wo" + "rk/main\n", "README.md:1: .* is a path of one machine"},
+		{"a link that leads nowhere", "docs/x.md", "# X\n\nsee [the map](../doc.go#l1) and [more](gone.md)\n", "docs/x.md:3: the link to gone.md leads nowhere"},
+		{"links that lead somewhere", "docs/x.md", "[a](../README.md) [b](https://example.com) [c](#here)\n", ""},
 		{"unfinished", "retry/x.go", "package retry\n\n// TO" + "DO: later\n", "retry/x.go:3: .* unfinished"},
 		{"a promise nobody keeps", "retry/x.go", "package retry\n\n// Exactly-once deliver" + "y.\n", "nobody has it"},
 	} {
