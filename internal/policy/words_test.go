@@ -23,6 +23,11 @@ var emptyNames = []string{"util", "utils", "common", "helper", "helpers", "misc"
 // process it watches.
 var sleepers = map[string]string{}
 
+// knobs are the variables of the environment that tests may read.
+var knobs = map[string]string{
+	"CROSSTIE_SOAK": "its presence makes the same tests run with larger counts: make soak",
+}
+
 // unsaid are words that may stand nowhere, each with its reason. The
 // expressions are written so that they do not find themselves.
 var unsaid = []struct {
@@ -49,6 +54,15 @@ func checkWords(t *tree) (offences []string) {
 			if _, ok := sleepers[s.name]; !ok {
 				offences = append(offences, t.sleeps(s)...)
 			}
+			ast.Inspect(s.ast, func(n ast.Node) bool {
+				if call, ok := n.(*ast.CallExpr); ok && (callee(call) == "os.Getenv" || callee(call) == "os.LookupEnv") {
+					lit, ok := call.Args[0].(*ast.BasicLit)
+					if !ok || knobs[strings.Trim(lit.Value, `"`)] == "" {
+						bad("%s: a test reads a variable of the environment that no row of the table explains", t.at(s, call))
+					}
+				}
+				return true
+			})
 		}
 	}
 	names := slices.Clone(t.texts)
@@ -101,6 +115,10 @@ func (t *tree) bubbles(s source) bubbled {
 						opens[name] = true
 						b.runners[name] = !entry(name)
 					}
+				case *ast.AssignStmt: // bubble := func(...) { ... synctest.Test ... }
+					if x, ok := n.Lhs[0].(*ast.Ident); ok && opensBubble(n.Rhs[0]) {
+						b.runners[x.Name] = true
+					}
 				case *ast.Ident:
 					if n.Name != name {
 						users[n.Name] = append(users[n.Name], name)
@@ -122,6 +140,21 @@ func (t *tree) bubbles(s source) bubbled {
 	return b
 }
 
+// opensBubble says whether e is a function literal that opens a bubble.
+func opensBubble(e ast.Expr) bool {
+	fn, ok := e.(*ast.FuncLit)
+	if !ok {
+		return false
+	}
+	opens := false
+	ast.Inspect(fn, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		opens = opens || ok && callee(call) == "synctest.Test"
+		return !opens
+	})
+	return opens
+}
+
 // entry says whether the testing package calls a function by its name.
 func entry(name string) bool {
 	return slices.ContainsFunc([]string{"Test", "Benchmark", "Fuzz", "Example"}, func(p string) bool { return strings.HasPrefix(name, p) })
@@ -129,12 +162,20 @@ func entry(name string) bool {
 
 // sleeps lists the calls of time.Sleep in a test file that may happen outside
 // a synctest bubble. A function that is named where a bubble is opened, and
-// elsewhere only by its like, counts as run by that bubble.
+// elsewhere only by its like, counts as run by that bubble; so does a literal
+// that is given a name there.
 func (t *tree) sleeps(s source) (offences []string) {
 	b := t.bubbles(s)
+	opens := false // whether the function at hand opens a bubble
 	var in func(n ast.Node, bubble bool)
 	in = func(n ast.Node, bubble bool) {
 		ast.Inspect(n, func(m ast.Node) bool {
+			if as, ok := m.(*ast.AssignStmt); ok && opens && !bubble {
+				if _, ok := as.Rhs[0].(*ast.FuncLit); ok {
+					in(as.Rhs[0], true)
+					return false
+				}
+			}
 			call, ok := m.(*ast.CallExpr)
 			if !ok || m == n {
 				return true
@@ -153,6 +194,7 @@ func (t *tree) sleeps(s source) (offences []string) {
 	}
 	for _, decl := range s.ast.Decls {
 		fn, ok := decl.(*ast.FuncDecl)
+		opens = ok && opensBubble(&ast.FuncLit{Type: fn.Type, Body: fn.Body})
 		in(decl, ok && b.inside[fn.Name.Name])
 	}
 	return offences
