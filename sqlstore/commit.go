@@ -2,9 +2,7 @@ package sqlstore
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -28,10 +26,14 @@ type op struct {
 	after  []func() // what to run when it is durable
 	alone  bool     // a merged run with it failed: run it by itself
 	solo   bool     // a commit with it failed: give it a transaction of its own
-	failed bool     // the verdict is an error of the function, not of the group
+	failed bool     // the caller's function returned an error
 }
 
 type item = group.Item[*op]
+
+// final marks the errors that rounds give, as against those of the group
+// itself: full, left, or lost sight of.
+type final struct{ error }
 
 // A batch is one transaction that several ops share.
 type batch struct {
@@ -68,12 +70,14 @@ func (d *DB) run(items []*item) {
 		}
 		if err != nil {
 			for _, it := range items {
-				it.Done(d.verdict(it.Value, outcome.NotSent, err))
+				it.Done(final{d.verdict(it.Value, outcome.NotSent, err)})
 			}
 			return
 		}
 		now, later := split(items)
-		items = append(b.execute(now), later...)
+		again := b.execute(now)
+		d.group.Again(again)
+		items = append(again, later...)
 		b = nil
 	}
 	if b != nil {
@@ -203,12 +207,15 @@ func (b *batch) execute(items []*item) (again []*item) {
 		}
 	}
 	for i, k := range kinds {
-		its := merges[k]
+		its := b.d.group.Begin(merges[k])
+		if len(its) == 0 {
+			continue
+		}
 		head := its[0]
 		merged := func() error { return head.Value.merge.merged(b.w, ops(its)) }
 		var err error
 		var lost bool
-		if len(its) == len(items) {
+		if len(kinds) == 1 && len(b.ran) == 0 {
 			// Nobody else to protect: if it fails, the transaction goes.
 			b.w.after = &head.Value.after
 			err = merged()
@@ -216,6 +223,7 @@ func (b *batch) execute(items []*item) (again []*item) {
 		} else {
 			err, lost = b.under(head.Value, merged)
 		}
+		b.d.group.End(its)
 		switch {
 		case err == nil:
 			b.ran = append(b.ran, its...)
@@ -223,12 +231,13 @@ func (b *batch) execute(items []*item) (again []*item) {
 		case len(its) == 1 && lost:
 			return b.lost(head, err, held(kinds[i+1:], merges))
 		case len(its) == 1:
-			head.Done(b.d.verdict(head.Value, outcome.Refused, err))
+			head.Done(final{b.d.verdict(head.Value, outcome.Refused, err)})
 			continue
 		}
 		for _, it := range its {
 			it.Value.alone = true
 		}
+		b.d.group.Again(its)
 		if lost { // by whom, the next attempt shows
 			ran := b.ran
 			b.drop()
@@ -262,18 +271,25 @@ func held(kinds []any, merges map[any][]*item) (its []*item) {
 // failed, unless the shared transaction was lost with it.
 func (b *batch) single(it *item) (err error, lost bool) {
 	o := it.Value
-	switch {
-	case o.user != nil:
+	if o.user != nil {
 		err, lost = b.callUser(it)
-	case o.merge != nil:
-		err, lost = b.under(o, func() error { return o.merge.merged(b.w, []*op{o}) })
-	default:
-		err, lost = b.under(o, func() error { return o.fn(b.w) })
+	} else {
+		its := b.d.group.Begin([]*item{it})
+		if len(its) == 0 {
+			return nil, false
+		}
+		err, lost = b.under(o, func() error {
+			if o.merge != nil {
+				return o.merge.merged(b.w, []*op{o})
+			}
+			return o.fn(b.w)
+		})
+		b.d.group.End(its)
 	}
 	switch {
-	case lost:
+	case lost || err == errCallerLeft:
 	case err != nil:
-		it.Done(b.d.verdict(o, outcome.Refused, err))
+		it.Done(final{b.d.verdict(o, outcome.Refused, err)})
 	default:
 		b.ran = append(b.ran, it)
 	}
@@ -303,13 +319,6 @@ func (b *batch) settle(err error) (error, bool) {
 	}
 	return err, false
 }
-
-// A lostError says that the shared transaction is gone. cause is what the
-// function returned; rollback is what Rollback answered after: sql.ErrTxDone if
-// the function ended the transaction through its methods.
-type lostError struct{ cause, rollback error }
-
-func (e *lostError) Error() string { return fmt.Sprintf("%v (%v)", e.cause, e.rollback) }
 
 // callUser has the caller's goroutine run its function, within the limit.
 func (b *batch) callUser(it *item) (err error, lost bool) {
@@ -362,101 +371,6 @@ var (
 	errUnwound    = errors.New("the function did not return")
 )
 
-// mark leaves a token that shares the fate of the transaction, in a table of
-// this connection alone that costs no disk: a function that ended the
-// transaction did it by COMMIT if the token is there afterwards.
-func (b *batch) mark() {
-	if b.token != 0 {
-		return
-	}
-	if _, err := b.w.exec(markTable); err != nil {
-		return
-	}
-	var r [8]byte
-	_, _ = rand.Read(r[:])
-	token := int64(binary.LittleEndian.Uint64(r[:])>>1) | 1
-	if _, err := b.w.exec(mark, token); err == nil {
-		b.token = token
-	}
-}
-
-// lost settles a transaction that ended early by the fault of it: its verdict,
-// that of what ran before, and what must run again.
-func (b *batch) lost(it *item, err error, rest []*item) (again []*item) {
-	f := b.fate()
-	ran, d := b.ran, b.d
-	b.drop()
-	it.Done(d.lostVerdict(it.Value, f, err))
-	switch f {
-	case rolledBack:
-		return append(ran, rest...)
-	case committed:
-		d.finish(ran)
-	default:
-		for _, r := range ran {
-			r.Done(&Error{Op: r.Value.name, Known: outcome.Unknown, Err: errFateUnknown})
-		}
-	}
-	return rest
-}
-
-var errFateUnknown = errors.New("another writer's function ended the shared transaction, and the connection cannot say how")
-
-type fate int
-
-const (
-	rolledBack fate = iota
-	committed
-	unknowable
-)
-
-// fate finds out what became of a transaction that ended early.
-func (b *batch) fate() fate {
-	if b.token == 0 {
-		return rolledBack // no function of a user ran: only the engine can have ended it
-	}
-	// A function may have begun another one by SQL; whatever that holds goes.
-	b.abandonTx()
-	_, _ = b.conn.ExecContext(context.Background(), `ROLLBACK`)
-	var token int64
-	err := b.conn.QueryRowContext(context.Background(), readMark).Scan(&token)
-	switch {
-	case err == nil && token == b.token:
-		return committed
-	case err == nil, errors.Is(err, sql.ErrNoRows), codeOf(err)&0xff == codeError:
-		return rolledBack // the table itself may have gone with it
-	}
-	return unknowable
-}
-
-// lostVerdict is the error of the op by whose fault the transaction ended.
-func (d *DB) lostVerdict(o *op, f fate, err error) error {
-	var l *lostError
-	if !errors.As(err, &l) {
-		return d.verdict(o, outcome.Refused, err) // its savepoint could not begin
-	}
-	e := &Error{Op: o.name, Known: outcome.Refused, Err: ErrTxDone}
-	if f == committed {
-		e.Known = outcome.Applied
-	}
-	switch c := codeOf(l.cause) & 0xff; {
-	case f == unknowable:
-		e.Known = outcome.Unknown
-	case errors.Is(l.cause, ErrTxLimit) && f == rolledBack:
-		e.Err = ErrTxLimit
-		return e
-	case f == rolledBack && (c == codeFull || c == codeIO || c == codeNoMem || c == codeInterrupt || o.user == nil):
-		return d.verdict(o, outcome.Refused, l.cause) // the engine itself rolled back
-	case f == rolledBack && !errors.Is(l.rollback, sql.ErrTxDone):
-		// SQL ended it, and statements after that were commits of their own.
-		e.Known = outcome.Unknown
-	}
-	if l.cause != nil {
-		e.Err = fmt.Errorf("%w: %w", ErrTxDone, l.cause)
-	}
-	return e
-}
-
 // commit makes durable what ran and gives the verdicts.
 func (b *batch) commit() (again []*item) {
 	if len(b.ran) == 0 {
@@ -484,7 +398,7 @@ func (b *batch) commit() (again []*item) {
 		known = outcome.Refused // the engine says so, and the driver rolled back
 	}
 	for _, it := range b.ran {
-		it.Done(b.d.verdict(it.Value, known, err))
+		it.Done(final{b.d.verdict(it.Value, known, err)})
 	}
 	return nil
 }

@@ -75,8 +75,7 @@ func newAppender[T any](d *DB, name string, run func(w *writer, rows []T) error)
 	return &appender[T]{d: d, name: name, run: run}
 }
 
-// do appends row and returns when it is durable. row must not change after,
-// even when do returned an error.
+// do appends row and returns when it is durable.
 func (a *appender[T]) do(ctx context.Context, row T) error {
 	return a.d.submit(ctx, &op{name: a.name, merge: a, row: row})
 }
@@ -96,19 +95,13 @@ func (d *DB) submit(ctx context.Context, o *op) error {
 	if e := d.stopped.Load(); e != nil {
 		return &Error{Op: o.name, Known: outcome.NotSent, Err: fmt.Errorf("%w: %w", ErrStopped, e.Err)}
 	}
-	do := d.group.Do
-	if o.user != nil {
-		do = d.group.DoHere
-	}
-	err := do(ctx, o)
+	err := d.group.Do(ctx, o)
 	if err == nil {
 		return nil
 	}
-	var ours *Error
-	if o.failed || errors.As(err, &ours) {
-		return err
+	if f, ok := err.(final); ok {
+		return f.error
 	}
-	// The group's own: full, left, or lost sight of.
 	t, _ := outcome.Transient(err)
 	return &Error{Op: o.name, Known: outcome.Of(err), Temporary: t, Err: err}
 }

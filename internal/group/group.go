@@ -75,35 +75,14 @@ type Group[T any] struct {
 	batch  []*Item[T]
 }
 
-// An Item is one caller's part of a round.
-type Item[T any] struct {
-	Value T
-
-	g          *Group[T]
-	state      state
-	next, prev *Item[T]
-	wake       chan struct{} // one place: a verdict or a call is there
-	err        error
-	call       func()
-	returned   chan struct{}
-}
-
-type state uint8
-
-const (
-	waiting state = iota // in the queue
-	taken                // in a round
-	called               // its caller runs a function for the round
-	left                 // its caller went away; nothing of it may run any more
-	done                 // it has its verdict
-)
-
 // New returns a group whose rounds are run by open and run, one round at a
 // time. open makes ready what a round needs and may wait for it (a connection,
 // a lock): until it returns, nobody is taken into the round, and everybody may
 // still leave it. Then run gives every item of the batch a verdict with
-// [Item.Done]; the batch is empty if all have left meanwhile. run keeps neither
-// the batch nor its items. A nil open has nothing to make ready.
+// [Item.Done]; the batch is empty if all have left meanwhile. Before it works
+// on an item it calls [Group.Begin] or [Item.Call], for callers may leave until
+// then. run keeps neither the batch nor its items. A nil open has nothing to
+// make ready.
 func New[T any](open func(), run func(batch []*Item[T]), o Options) *Group[T] {
 	if open == nil {
 		open = func() {}
@@ -122,25 +101,18 @@ func New[T any](open func(), run func(batch []*Item[T]), o Options) *Group[T] {
 	return g
 }
 
-// Do hands v to the next round and returns its verdict. The round works on v
-// without this caller.
+// Do hands v to the next round and returns its verdict.
 //
-// If ctx ends while v still waits, v is never run and the error's outcome is
-// NotSent. Once v is in a round, Do waits for the truth, also when ctx ends,
-// but then no longer than Options.Grace, after which it returns an error with
-// outcome Unknown; the round may then still be reading v.
-func (g *Group[T]) Do(ctx context.Context, v T) error { return g.do(ctx, v, false) }
-
-// DoHere is Do for a v whose round calls back with [Item.Call]. A caller whose
-// ctx ends before the call was made leaves at once, with outcome NotSent.
-func (g *Group[T]) DoHere(ctx context.Context, v T) error { return g.do(ctx, v, true) }
-
-func (g *Group[T]) do(ctx context.Context, v T, here bool) error {
+// If ctx ends before the round begins with v, v is never run and the error's
+// outcome is NotSent. After that Do waits for the truth, but once ctx has ended
+// no longer than Options.Grace; then it returns an error with outcome Unknown.
+// In no case does the round use v after Do has returned.
+func (g *Group[T]) Do(ctx context.Context, v T) error {
 	if ctx.Err() != nil {
 		return notBegun(ctx)
 	}
 	it := g.pool.Get().(*Item[T])
-	it.Value, it.state, it.err = v, waiting, nil
+	it.Value, it.state, it.late = v, waiting, false
 	g.mu.Lock()
 	if g.queued >= g.o.Queue {
 		g.mu.Unlock()
@@ -154,7 +126,7 @@ func (g *Group[T]) do(ctx context.Context, v T, here bool) error {
 	if lead {
 		go g.lead()
 	}
-	return g.wait(ctx, it, here)
+	return g.wait(ctx, it)
 }
 
 // lead runs rounds until nobody waits.
@@ -241,128 +213,47 @@ func (g *Group[T]) gather() {
 }
 
 // wait returns the verdict of it, and runs what its round calls.
-func (g *Group[T]) wait(ctx context.Context, it *Item[T], here bool) error {
-	ended := ctx.Done()
+func (g *Group[T]) wait(ctx context.Context, it *Item[T]) error {
+	gone := ctx.Done()
 	var grace <-chan time.Time
 	for {
-		late := false
 		select {
 		case <-it.wake:
-		case <-ended:
-			ended = nil
-			if g.leave(it, here) {
-				return notBegun(ctx)
-			}
+		case <-gone:
+			gone = nil
 			t := time.NewTimer(g.o.Grace)
 			defer t.Stop()
 			grace = t.C
 		case <-grace:
-			late = true
+			g.mu.Lock()
+			it.late = true
+			g.mu.Unlock()
 		}
 		g.mu.Lock()
-		call, over := it.call, it.state == done
-		it.call = nil
-		if late && !over && call == nil {
+		was := it.state
+		switch {
+		case was == waiting && gone == nil && ctx.Err() != nil:
+			g.remove(it)
+			it.state = left
+		case was == taken && gone == nil && ctx.Err() != nil, was == ended && it.late:
 			it.state = left
 		}
+		call, state := it.call, it.state
+		it.call = nil
 		g.mu.Unlock()
 		switch {
-		case over:
+		case state == done:
 			err := it.err
 			g.put(it)
 			return err
 		case call != nil:
 			it.here(call)
-		case late:
+		case state == left && was == ended:
 			return outcome.Error(outcome.Unknown, fmt.Errorf("the context ended while the commit was under way: %w", context.Cause(ctx)))
+		case state == left:
+			return notBegun(ctx)
 		}
 	}
-}
-
-func (it *Item[T]) here(call func()) {
-	defer close(it.returned)
-	call()
-}
-
-// leave takes it out of the queue, or out of its round if nothing of it has
-// begun. It reports whether it could.
-func (g *Group[T]) leave(it *Item[T], here bool) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	switch {
-	case it.state == waiting:
-		g.remove(it)
-	case it.state == taken && here:
-	default:
-		return false
-	}
-	it.state = left
-	return true
-}
-
-// put keeps it for the next caller. Nobody rouses an item that is done, so
-// what is left in its channel is stale.
-func (g *Group[T]) put(it *Item[T]) {
-	select {
-	case <-it.wake:
-	default:
-	}
-	var zero T
-	it.Value, it.err, it.call, it.returned = zero, nil, nil, nil
-	g.pool.Put(it)
-}
-
-// Done sets the item's verdict, which its caller gets when the round is over;
-// a later verdict replaces it. Only run may call it, for items of its batch.
-func (it *Item[T]) Done(err error) { it.err = err }
-
-// Call has f run by the goroutine that waits in [Group.DoHere], where a panic
-// belongs. returned is closed when f has ended in whatever way; the round may
-// stop waiting for it earlier. ok is false when the caller has left: then f
-// never runs.
-func (it *Item[T]) Call(f func()) (returned <-chan struct{}, ok bool) {
-	it.g.mu.Lock()
-	defer it.g.mu.Unlock()
-	if it.state != taken && it.state != called {
-		return nil, false
-	}
-	it.state, it.call, it.returned = called, f, make(chan struct{})
-	it.rouse()
-	return it.returned, true
-}
-
-// rouse is called under the lock.
-func (it *Item[T]) rouse() {
-	select {
-	case it.wake <- struct{}{}:
-	default:
-	}
-}
-
-func (g *Group[T]) push(it *Item[T]) {
-	it.prev, it.next = g.last, nil
-	if g.last == nil {
-		g.first = it
-	} else {
-		g.last.next = it
-	}
-	g.last = it
-	g.queued++
-}
-
-func (g *Group[T]) remove(it *Item[T]) {
-	if it.prev == nil {
-		g.first = it.next
-	} else {
-		it.prev.next = it.next
-	}
-	if it.next == nil {
-		g.last = it.prev
-	} else {
-		it.next.prev = it.prev
-	}
-	it.prev, it.next = nil, nil
-	g.queued--
 }
 
 func notBegun(ctx context.Context) error {

@@ -25,37 +25,41 @@ func bubble(t *testing.T, name string, f func(t *testing.T)) {
 	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
 }
 
-// A gate is a round that waits to be let through.
+// A gate is a round that begins, and then waits to be let through.
 type gate struct {
+	*group.Group[int]
 	sizes   []int
 	ran     []int
 	through chan struct{}
 }
 
-func (g *gate) run(b []*group.Item[int]) {
-	g.sizes = append(g.sizes, len(b))
-	<-g.through
-	for _, it := range b {
-		g.ran = append(g.ran, it.Value)
-		it.Done(nil)
-	}
+func newGate(o group.Options) *gate {
+	g := &gate{through: make(chan struct{})}
+	g.Group = group.New(nil, func(b []*group.Item[int]) {
+		g.sizes = append(g.sizes, len(b))
+		b = g.Begin(b)
+		<-g.through
+		for _, it := range b {
+			g.ran = append(g.ran, it.Value)
+			it.Done(nil)
+		}
+		g.End(b)
+	}, o)
+	return g
 }
-
-func newGate() *gate { return &gate{through: make(chan struct{})} }
 
 func TestRounds(t *testing.T) {
 	bubble(t, "whoever comes while a round is under way shares the next", func(t *testing.T) {
-		r := newGate()
-		g := group.New(nil, r.run, group.Options{Batch: 4})
+		g := newGate(group.Options{Batch: 4})
 		var wg sync.WaitGroup
 		for i := range 10 {
 			wg.Go(func() { require.NoError(t, g.Do(t.Context(), i)) })
 			synctest.Wait()
 		}
-		close(r.through)
+		close(g.through)
 		wg.Wait()
-		require.Equal(t, []int{1, 4, 4, 1}, r.sizes)
-		require.Equal(t, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, r.ran, "in the order they came")
+		require.Equal(t, []int{1, 4, 4, 1}, g.sizes)
+		require.Equal(t, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, g.ran, "in the order they came")
 	})
 	bubble(t, "each gets its own verdict", func(t *testing.T) {
 		g := group.New(nil, func(b []*group.Item[int]) {
@@ -101,8 +105,7 @@ func TestRounds(t *testing.T) {
 
 func TestFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newGate()
-		g := group.New(nil, r.run, group.Options{Queue: 3})
+		g := newGate(group.Options{Queue: 3})
 		var wg sync.WaitGroup
 		for i := range 4 { // one in its round, three waiting
 			wg.Go(func() { require.NoError(t, g.Do(t.Context(), i)) })
@@ -113,7 +116,7 @@ func TestFull(t *testing.T) {
 		require.Equal(t, outcome.NotSent, outcome.Of(err))
 		transient, said := outcome.Transient(err)
 		require.True(t, transient && said)
-		close(r.through)
+		close(g.through)
 		wg.Wait()
 		require.NoError(t, g.Do(t.Context(), 5))
 	})
@@ -121,8 +124,7 @@ func TestFull(t *testing.T) {
 
 func TestLeaving(t *testing.T) {
 	bubble(t, "before its turn: never run", func(t *testing.T) {
-		r := newGate()
-		g := group.New(nil, r.run, group.Options{})
+		g := newGate(group.Options{})
 		var wg sync.WaitGroup
 		wg.Go(func() { require.NoError(t, g.Do(t.Context(), 1)) })
 		synctest.Wait()
@@ -131,9 +133,9 @@ func TestLeaving(t *testing.T) {
 		err := g.Do(ctx, 2)
 		require.Equal(t, outcome.NotSent, outcome.Of(err))
 		require.ErrorIs(t, err, errBoom)
-		close(r.through)
+		close(g.through)
 		wg.Wait()
-		require.Equal(t, []int{1}, r.ran)
+		require.Equal(t, []int{1}, g.ran)
 	})
 	bubble(t, "with a context that has ended: never run", func(t *testing.T) {
 		g := group.New(nil, func([]*group.Item[int]) { t.Error("ran") }, group.Options{})
@@ -153,16 +155,29 @@ func TestLeaving(t *testing.T) {
 		require.True(t, empty)
 	})
 	bubble(t, "in the round: the truth, if it comes soon", func(t *testing.T) {
-		r := newGate()
-		g := group.New(nil, r.run, group.Options{})
+		g := newGate(group.Options{})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		time.AfterFunc(1900*time.Millisecond, func() { close(r.through) })
+		time.AfterFunc(1900*time.Millisecond, func() { close(g.through) })
 		require.NoError(t, g.Do(ctx, 1))
 	})
-	bubble(t, "in the round: unknown, if it does not", func(t *testing.T) {
-		r := newGate()
-		g := group.New(nil, r.run, group.Options{Grace: 3 * time.Second})
+	bubble(t, "worked on past all patience: the truth, if it comes with the end", func(t *testing.T) {
+		g := newGate(group.Options{Grace: 3 * time.Second})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		time.AfterFunc(10*time.Second, func() { close(g.through) })
+		require.NoError(t, g.Do(ctx, 1))
+		require.Equal(t, 10*time.Second, time.Since(start))
+	})
+	bubble(t, "waiting for the commit: unknown, when patience ends", func(t *testing.T) {
+		var g *group.Group[int]
+		hang := make(chan struct{})
+		g = group.New(nil, func(b []*group.Item[int]) {
+			g.End(g.Begin(b))
+			<-hang
+			b[0].Done(nil)
+		}, group.Options{Grace: 3 * time.Second})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		start := time.Now()
@@ -170,11 +185,76 @@ func TestLeaving(t *testing.T) {
 		require.Equal(t, outcome.Unknown, outcome.Of(err))
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, 4*time.Second, time.Since(start))
-		close(r.through)
+		close(hang)
+	})
+	bubble(t, "worked on past all patience: unknown, as soon as the round lets go", func(t *testing.T) {
+		var g *group.Group[int]
+		hang := make(chan struct{})
+		g = group.New(nil, func(b []*group.Item[int]) {
+			b = g.Begin(b)
+			time.Sleep(10 * time.Second)
+			g.End(b)
+			<-hang
+		}, group.Options{})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		require.Equal(t, outcome.Unknown, outcome.Of(g.Do(ctx, 1)))
+		require.Equal(t, 10*time.Second, time.Since(start))
+		close(hang)
+	})
+	bubble(t, "in the round, but not begun: never run", func(t *testing.T) {
+		var g *group.Group[int]
+		begin := make(chan struct{})
+		g = group.New(nil, func(b []*group.Item[int]) {
+			<-begin
+			var values []int
+			for _, it := range g.Begin(b) {
+				values = append(values, it.Value)
+				it.Done(nil)
+			}
+			require.NotContains(t, values, 2)
+		}, group.Options{})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var wg sync.WaitGroup
+		wg.Go(func() { require.NoError(t, g.Do(t.Context(), 0)) })
+		synctest.Wait()
+		for _, v := range []int{1, 2, 3} {
+			wg.Go(func() {
+				if v != 2 {
+					require.NoError(t, g.Do(t.Context(), v))
+					return
+				}
+				start := time.Now()
+				require.Equal(t, outcome.NotSent, outcome.Of(g.Do(ctx, 2)))
+				require.Equal(t, time.Second, time.Since(start))
+			})
+		}
+		synctest.Wait()
+		begin <- struct{}{} // the first round; the others are in the second
+		time.Sleep(2 * time.Second)
+		begin <- struct{}{}
+		wg.Wait()
+	})
+	bubble(t, "undone and to be run again: never run again", func(t *testing.T) {
+		var g *group.Group[int]
+		g = group.New(nil, func(b []*group.Item[int]) {
+			b = g.Begin(b)
+			g.End(b)
+			time.Sleep(1500 * time.Millisecond)
+			g.Again(b)
+			synctest.Wait()
+			require.Empty(t, g.Begin(b))
+		}, group.Options{})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		require.Equal(t, outcome.NotSent, outcome.Of(g.Do(ctx, 1)))
+		require.Equal(t, 1500*time.Millisecond, time.Since(start))
 	})
 	bubble(t, "one that leaves harms no neighbour", func(t *testing.T) {
-		r := newGate()
-		g := group.New(nil, r.run, group.Options{})
+		g := newGate(group.Options{})
 		var wg sync.WaitGroup
 		ctx, cancel := context.WithCancel(t.Context())
 		for i := range 9 {
@@ -189,9 +269,9 @@ func TestLeaving(t *testing.T) {
 		}
 		cancel()
 		synctest.Wait()
-		close(r.through)
+		close(g.through)
 		wg.Wait()
-		require.Equal(t, []int{0, 2, 4, 6, 8}, r.ran)
+		require.Equal(t, []int{0, 2, 4, 6, 8}, g.ran)
 	})
 }
 
@@ -207,15 +287,15 @@ func TestCall(t *testing.T) {
 	}
 	bubble(t, "runs in the goroutine of its caller, and panics there", func(t *testing.T) {
 		g := group.New(nil, call, group.Options{})
-		require.PanicsWithValue(t, "mine", func() { _ = g.DoHere(t.Context(), func() { panic("mine") }) })
-		require.NoError(t, g.DoHere(t.Context(), func() {}))
+		require.PanicsWithValue(t, "mine", func() { _ = g.Do(t.Context(), func() { panic("mine") }) })
+		require.NoError(t, g.Do(t.Context(), func() {}))
 	})
 	bubble(t, "an exit of its goroutine stops nobody else", func(t *testing.T) {
 		g := group.New(nil, call, group.Options{})
 		var wg sync.WaitGroup
-		wg.Go(func() { _ = g.DoHere(t.Context(), runtime.Goexit) })
+		wg.Go(func() { _ = g.Do(t.Context(), runtime.Goexit) })
 		wg.Wait()
-		require.NoError(t, g.DoHere(t.Context(), func() {}))
+		require.NoError(t, g.Do(t.Context(), func() {}))
 	})
 	bubble(t, "a caller leaves until he is called, and then is not called", func(t *testing.T) {
 		hold := make(chan struct{})
@@ -228,7 +308,7 @@ func TestCall(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		start := time.Now()
-		err := g.DoHere(ctx, func() { t.Error("ran") })
+		err := g.Do(ctx, func() { t.Error("ran") })
 		require.Equal(t, outcome.NotSent, outcome.Of(err))
 		require.Equal(t, time.Second, time.Since(start))
 		close(hold)
@@ -243,7 +323,7 @@ func TestCall(t *testing.T) {
 			b[0].Done(errBoom)
 		}, group.Options{})
 		n := 0
-		require.ErrorIs(t, g.DoHere(t.Context(), func() { n++ }), errBoom)
+		require.ErrorIs(t, g.Do(t.Context(), func() { n++ }), errBoom)
 		require.Equal(t, 3, n)
 	})
 	bubble(t, "a round need not wait for it", func(t *testing.T) {
@@ -263,9 +343,9 @@ func TestCall(t *testing.T) {
 		start := time.Now()
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			err := g.DoHere(t.Context(), func() {
+			err := g.Do(t.Context(), func() {
 				// It waits for itself, and gets away with it.
-				if err := g.DoHere(t.Context(), func() {}); err != nil {
+				if err := g.Do(t.Context(), func() {}); err != nil {
 					t.Error(err)
 				}
 			})
@@ -280,14 +360,15 @@ func TestCall(t *testing.T) {
 // items are recycled many times: each verdict must belong to its own item.
 func TestStorm(t *testing.T) {
 	var ran sync.Map
+	var g *group.Group[int]
 	verdict := func(v int) error {
 		if v%3 == 0 {
 			return fmt.Errorf("%d: %w", v, errBoom)
 		}
 		return nil
 	}
-	g := group.New(nil, func(b []*group.Item[int]) {
-		for _, it := range b {
+	g = group.New(nil, func(b []*group.Item[int]) {
+		for i, it := range b {
 			v := it.Value
 			if v%2 == 0 {
 				returned, ok := it.Call(func() { ran.Store(v, true) })
@@ -296,7 +377,12 @@ func TestStorm(t *testing.T) {
 				}
 				<-returned
 			} else {
+				kept := g.Begin(b[i : i+1])
+				if len(kept) == 0 {
+					continue
+				}
 				ran.Store(v, true)
+				g.End(kept)
 			}
 			it.Done(verdict(v))
 		}
@@ -309,11 +395,7 @@ func TestStorm(t *testing.T) {
 			for i := range 500 {
 				v := c*500 + i
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rnd.IntN(200))*time.Microsecond)
-				do := g.Do
-				if v%2 == 0 {
-					do = g.DoHere
-				}
-				err := do(ctx, v)
+				err := g.Do(ctx, v)
 				cancel()
 				_, did := ran.Load(v)
 				switch {
