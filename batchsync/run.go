@@ -169,6 +169,7 @@ func newBatch[T any](r *run, p Page[T]) *batch[T] {
 			b.results[i] = Result{Verdict: Parked, Err: errors.New("the row has no identity"), Known: outcome.NotSent}
 			continue
 		}
+		b.results[i] = Result{ID: row.ID, Known: outcome.NotSent}
 		n := seen[row.ID]
 		seen[row.ID]++
 		if n > 0 {

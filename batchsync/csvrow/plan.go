@@ -128,6 +128,7 @@ func codecOf(t reflect.Type, layout string, o *Options) (codec, bool) {
 				s, err := v.Interface().(encoding.TextMarshaler).MarshalText()
 				return append(b, s...), err
 			},
+			text: true,
 		}, true
 	}
 	switch t.Kind() {
