@@ -115,6 +115,7 @@ func TestConcurrentDuplicatesWait(t *testing.T) {
 			}()
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		require.Equal(t, []int{4, 3, 7}, []int{runs, failed, succeeded})
 	})
 	bubble(t, "and one of them runs if the first panics", func(t *testing.T) {

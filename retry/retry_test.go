@@ -171,6 +171,20 @@ func TestFullJitter(t *testing.T) {
 	})
 }
 
+func TestABaseAboveMaxIsJitterUpToMax(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lowest, highest := time.Hour, time.Duration(0)
+		for range 400 {
+			d, err := retry.Policy{Base: time.Hour, Max: time.Second}.Delay(1, errCause)
+			require.NoError(t, err)
+			lowest, highest = min(lowest, d), max(highest, d)
+		}
+		require.Less(t, lowest, time.Second/10)
+		require.Greater(t, highest, time.Second*9/10)
+		require.LessOrEqual(t, highest, time.Second)
+	})
+}
+
 func TestDefaultsOfTheSchedule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var highest [3]time.Duration

@@ -53,7 +53,7 @@ func newGuard(o *TransportOptions) guard {
 // addr returns why a may not be connected to.
 func (g guard) addr(a netip.Addr) error {
 	in := func(p netip.Prefix) bool { return p.Contains(a.Unmap()) }
-	if public(a) || a.Zone() == "" && slices.ContainsFunc(g.allow, in) {
+	if public(a) || slices.ContainsFunc(g.allow, in) {
 		return nil
 	}
 	return fmt.Errorf("%w: %s is not a public address", ErrBlocked, a)

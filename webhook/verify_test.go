@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -211,9 +212,7 @@ func TestTolerance(t *testing.T) {
 func request(t *testing.T, h http.Header, body io.Reader) *http.Request {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", body)
-	for name, vs := range h {
-		r.Header[name] = vs
-	}
+	maps.Copy(r.Header, h)
 	return r
 }
 
