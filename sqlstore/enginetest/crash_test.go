@@ -29,8 +29,8 @@ import (
 
 // Tests that need a process to lose start this binary again, in a role.
 func TestMain(m *testing.M) {
-	if role, ok := roles[os.Getenv("ENGINETEST_ROLE")]; ok {
-		if err := role(os.Getenv("ENGINETEST_FILE")); err != nil {
+	if len(os.Args) == 4 && os.Args[1] == "child" {
+		if err := roles[os.Args[2]](os.Args[3]); err != nil {
 			fmt.Println("child:", err)
 			os.Exit(1)
 		}
@@ -45,8 +45,7 @@ func child(t *testing.T, role, file string) *exec.Cmd {
 	t.Helper()
 	exe, err := os.Executable()
 	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), exe)
-	cmd.Env = append(os.Environ(), "ENGINETEST_ROLE="+role, "ENGINETEST_FILE="+file)
+	cmd := exec.CommandContext(t.Context(), exe, "child", role, file)
 	cmd.Stderr = os.Stderr
 	return cmd
 }
@@ -91,15 +90,11 @@ func writeForever(file string) error {
 }
 
 // TestKill kills a writing process at random moments and looks for what it
-// had acknowledged. ENGINETEST_KILLS sets how often; a soak asks for thousands.
+// had acknowledged.
 func TestKill(t *testing.T) {
 	kills := 30
-	if v := os.Getenv("ENGINETEST_KILLS"); v != "" {
-		n, err := strconv.Atoi(v)
-		require.NoError(t, err)
-		kills = n
-	} else if testing.Short() {
-		kills = 5
+	if _, soak := os.LookupEnv("CROSSTIE_SOAK"); soak {
+		kills = 2000
 	}
 	file := filepath.Join(t.TempDir(), "store.db")
 	_, db, err := childOpen(file)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -138,7 +139,11 @@ func TestStorm(t *testing.T) {
 // panic, break a constraint, end the transaction, fill the disk or take too
 // long, and compares what is there with what each caller was told.
 func TestInterleavings(t *testing.T) {
-	for seed := range uint64(4) {
+	seeds := uint64(4)
+	if _, soak := os.LookupEnv("CROSSTIE_SOAK"); soak {
+		seeds = 200
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 1))
 			s, db := open(t, 1+int(seed%2)*3, &sqlstore.Options{TxLimit: 30 * time.Millisecond, Batch: 1 + rnd.IntN(20)})
