@@ -49,6 +49,7 @@ type DB struct {
 	batchErr error
 
 	stopped atomic.Pointer[Error] // why nothing is written any more
+	outbox  outboxState           // see outbox.go
 
 	mu     sync.RWMutex // guards stmts and wanted
 	stmts  map[string]*sql.Stmt
