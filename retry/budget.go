@@ -18,7 +18,9 @@ const (
 // bring down what is struggling already. It allows the greater of a share of
 // the calls and a number of retries per time, and saves at most 10; a new one
 // has saved 10. Calls of every outcome fill it. Share one among all calls to
-// one destination.
+// one destination. A retry counts against both measures: the one that did not
+// allow it has up to 10 to make up for before it allows another, so after a
+// busy time it may take 11 quiet minutes until there is one retry a minute.
 //
 // The zero value allows the greater of 10 % of the calls and one retry a
 // minute. A nil Budget allows everything. A Budget is safe for concurrent use

@@ -52,7 +52,8 @@ func newGuard(o *TransportOptions) guard {
 
 // addr returns why a may not be connected to.
 func (g guard) addr(a netip.Addr) error {
-	in := func(p netip.Prefix) bool { return p.Contains(a.Unmap()) }
+	// Unmap would drop the zone of a mapped address.
+	in := func(p netip.Prefix) bool { return a.Zone() == "" && p.Contains(a.Unmap()) }
 	if public(a) || slices.ContainsFunc(g.allow, in) {
 		return nil
 	}

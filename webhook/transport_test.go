@@ -188,6 +188,7 @@ func TestAllowIsExplicitAndNarrow(t *testing.T) {
 		{"10.1.0.0/16", "10.2.0.1", false},
 		{"::1/128", "::1", true},
 		{"fe80::/10", "fe80::1%25eth0", false},
+		{"127.0.0.0/8", "::ffff:127.0.0.1%25lo", false},
 		{"0.0.0.0/0", "10.0.0.1", true},
 		{"0.0.0.0/0", "fd00::1", false},
 		{"::/0", "10.0.0.1", false},

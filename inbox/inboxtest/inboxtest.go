@@ -25,15 +25,15 @@ var at = time.Date(2026, 3, 1, 12, 0, 0, 123_000_000, time.UTC)
 
 var errBoom = errors.New("boom")
 
-// TestStore runs every test of the kit, each on its own store from open. The
-// stores that open returns need not be empty, only free of ids in the inboxes
-// named after the tests' own.
+// TestStore runs every test of the kit, each on an empty store of its own from
+// open.
 func TestStore(t *testing.T, open func(t *testing.T) inbox.Store) {
 	for _, c := range []struct {
 		name string
 		test func(t *testing.T, s inbox.Store)
 	}{
 		{"a first id runs and a second does not", firstAndSecond},
+		{"fn gets the caller's context", callersContext},
 		{"ids are kept apart", apart},
 		{"an error rolls back", failure},
 		{"a panic rolls back and goes on", panics},
@@ -85,6 +85,24 @@ func firstAndSecond(t *testing.T, s inbox.Store) {
 	}
 	want(t, s, "box", "id", at.Add(time.Hour), false)
 	want(t, s, "box", "id", at.Add(-time.Hour), false)
+}
+
+func callersContext(t *testing.T, s inbox.Store) {
+	type key struct{}
+	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, "value"))
+	defer cancel()
+	_, err := s.Do(ctx, "box", "id", at, func(in context.Context, _ *sql.Tx) error {
+		if in.Value(key{}) != "value" {
+			t.Error("fn does not see the values of the caller's context")
+		}
+		cancel()
+		<-in.Done()
+		return in.Err()
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("Do whose fn was canceled = %v", err)
+	}
+	want(t, s, "box", "id", at, true)
 }
 
 func apart(t *testing.T, s inbox.Store) {
