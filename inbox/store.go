@@ -23,7 +23,8 @@ type Store interface {
 	// fn. If fn returns an error Do rolls back and returns an error that
 	// wraps it; if fn panics Do rolls back and the panic goes on. A
 	// concurrent Do with the same id waits for the first to end, or for ctx,
-	// and then decides. The context fn gets descends from ctx.
+	// and then decides. The context fn gets has the values of ctx; it need not
+	// end with ctx, where that would end the transactions of others.
 	//
 	// An error says by outcome.Of whether the effect may be committed all
 	// the same; one before the commit was sent is Refused.
