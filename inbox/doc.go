@@ -9,7 +9,7 @@
 //
 //	orders := inbox.New("orders", store, nil)
 //
-//	err := orders.Do(ctx, m.ID, m.At, func(ctx context.Context, tx *sql.Tx) error {
+//	err := orders.Do(ctx, m.ID, m.Created, func(ctx context.Context, tx *sql.Tx) error {
 //		_, err := tx.ExecContext(ctx, `UPDATE stock SET n = n - ? WHERE sku = ?`, m.N, m.SKU)
 //		return err
 //	})
@@ -38,7 +38,8 @@
 // at is when the message was made, and the same for every delivery of it. Not
 // the timestamp of a webhook's signature, which is new with each attempt. With
 // a zero at, the time inside the id counts if the id is a UUID of version 7,
-// as the ids of this module are; else the first sight of the id. An at in the
+// as the ids of this module are; else the first sight of the id, so that a
+// delivery later than a window after the first counts as new. An at in the
 // future, from a clock ahead of ours, is remembered that much longer; one that
 // is ahead by more than the window is refused with [ErrTooNew], for its id
 // would be kept for ever.

@@ -109,6 +109,20 @@ func ExampleNewBudget() {
 	// Output: 100 calls during an outage made 119 attempts
 }
 
+// A loop that does not use this package asks the same budget.
+func ExampleBudget_Take() {
+	b := retry.NewBudget(0.1, -1)
+	retries := 0
+	for range 200 {
+		b.Call()
+		for b.Take() {
+			retries++
+		}
+	}
+	fmt.Println(retries, "retries: the 10 that were saved, and a tenth of the calls")
+	// Output: 29 retries: the 10 that were saved, and a tenth of the calls
+}
+
 // A loop of one's own, here with a value that each attempt renews.
 func ExamplePolicy_Begin() {
 	ctx := context.Background()
