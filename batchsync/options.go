@@ -35,7 +35,7 @@ type Options struct {
 	MaxOriginal int
 
 	// Lease is how long a crashed runner keeps others from going on. Defaults
-	// to 10 s; at least 1 s.
+	// to 10 s; at least 100 ms.
 	Lease time.Duration
 
 	// Progress, if set, is called after each checkpoint, by the goroutine of
@@ -80,7 +80,7 @@ func (o *Options) withDefaults() Options {
 	if d.Lease == 0 {
 		d.Lease = lease.Default
 	}
-	d.Lease = max(d.Lease, time.Second)
+	d.Lease = max(d.Lease, 100*time.Millisecond)
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -85,14 +85,16 @@ func resumed(t *testing.T, text string, want []batchsync.Row[three]) {
 func FuzzRoundTrip(f *testing.F) {
 	f.Add("", "a\"b", "c\r\nd,e")
 	f.Add(" x", "\\.", "\r")
+	f.Add("\u0085", "\u00a0x", "\u3000")
 	f.Fuzz(func(t *testing.T, a, b, c string) {
-		if !utf8.ValidString(a + b + c) {
-			return
-		}
 		var out bytes.Buffer
 		w, err := csvrow.NewWriter[three](&out, nil)
 		require.NoError(t, err)
 		in := three{a, b, c}
+		if !utf8.ValidString(a) || !utf8.ValidString(b) || !utf8.ValidString(c) {
+			require.Error(t, w.Write(in))
+			return
+		}
 		require.NoError(t, w.Write(in))
 		require.NoError(t, w.Write(in))
 		require.NoError(t, w.Flush())

@@ -50,17 +50,17 @@ func planOf[T any](o *Options) (*plan, error) {
 	for f := range t.Fields() {
 		tag, tagged := f.Tag.Lookup("csv")
 		name, rest, _ := strings.Cut(tag, ",")
-		if tag == "-" || !f.IsExported() && !tagged {
+		if tag == "-" || !f.IsExported() && !f.Anonymous && !tagged {
 			continue
 		}
 		fail := func(why string) error {
 			return fmt.Errorf("csvrow: %w: field %s of %v %s", batchsync.ErrSchema, f.Name, t, why)
 		}
 		switch {
-		case !f.IsExported():
-			return nil, fail("has a csv tag and is not exported")
 		case f.Anonymous && !tagged:
 			return nil, fail(`is embedded: name its columns in the row type itself, or tag it csv:"-"`)
+		case !f.IsExported():
+			return nil, fail("has a csv tag and is not exported")
 		case rest != "" && rest != "optional":
 			return nil, fail(fmt.Sprintf("has the unknown tag option %q: the only one is optional", rest))
 		}
@@ -133,7 +133,7 @@ func codecOf(t reflect.Type, layout string, o *Options) (codec, bool) {
 	}
 	switch t.Kind() {
 	case reflect.String:
-		return codec{readString, func(b []byte, v reflect.Value) ([]byte, error) { return append(b, v.String()...), nil }, true}, true
+		return codec{readString, writeString, true}, true
 	case reflect.Bool:
 		return codec{readBool, func(b []byte, v reflect.Value) ([]byte, error) { return strconv.AppendBool(b, v.Bool()), nil }, false}, true
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
@@ -159,6 +159,13 @@ func readString(s string, v reflect.Value) error {
 	}
 	v.SetString(s)
 	return nil
+}
+
+func writeString(b []byte, v reflect.Value) ([]byte, error) {
+	if !utf8.ValidString(v.String()) {
+		return b, errUTF8
+	}
+	return append(b, v.String()...), nil
 }
 
 func readBool(s string, v reflect.Value) error {

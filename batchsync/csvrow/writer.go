@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"unicode"
+	"unicode/utf8"
 )
 
 // A Writer writes rows of type T as CSV that a [Source] of the same options
@@ -98,7 +100,7 @@ func needsQuotes(cell []byte, comma byte) bool {
 	if len(cell) == 0 {
 		return false
 	}
-	if string(cell) == `\.` || cell[0] == ' ' || cell[0] == '\t' {
+	if first, _ := utf8.DecodeRune(cell); string(cell) == `\.` || unicode.IsSpace(first) {
 		return true
 	}
 	for _, c := range cell {

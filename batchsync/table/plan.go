@@ -43,7 +43,7 @@ func planOf[T any](key string) (*plan, error) {
 	seen := map[string]bool{}
 	for f := range t.Fields() {
 		name, tagged := f.Tag.Lookup("db")
-		if name == "-" || !f.IsExported() && !tagged {
+		if name == "-" || !f.IsExported() && !f.Anonymous && !tagged {
 			continue
 		}
 		fail := func(why string) error {
@@ -53,10 +53,10 @@ func planOf[T any](key string) (*plan, error) {
 			name = f.Name
 		}
 		switch {
-		case !f.IsExported():
-			return nil, fail("has a db tag and is not exported")
 		case f.Anonymous && !tagged:
 			return nil, fail(`is embedded: name its columns in the row type itself, or tag it db:"-"`)
+		case !f.IsExported():
+			return nil, fail("has a db tag and is not exported")
 		case !identifier.MatchString(name):
 			return nil, fail(fmt.Sprintf("has the tag %q, which is no name of a column", name))
 		case seen[strings.ToLower(name)]:
