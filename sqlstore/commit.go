@@ -194,7 +194,7 @@ func (b *batch) execute(items []*item) (again []*item) {
 	merges := make(map[any][]*item)
 	for i, it := range items {
 		o := it.Value
-		o.after, o.failed = nil, false
+		o.failed = false
 		if o.merge != nil && !o.alone {
 			if len(merges[o.merge]) == 0 {
 				kinds = append(kinds, o.merge)
@@ -217,7 +217,7 @@ func (b *batch) execute(items []*item) (again []*item) {
 		var lost bool
 		if len(kinds) == 1 && len(b.ran) == 0 {
 			// Nobody else to protect: if it fails, the transaction goes.
-			b.w.after = &head.Value.after
+			b.hooks(head.Value)
 			err = merged()
 			b.w.after, lost = nil, err != nil
 		} else {
@@ -296,12 +296,19 @@ func (b *batch) single(it *item) (err error, lost bool) {
 	return err, lost
 }
 
+// hooks has onCommit note down for o, and forgets what a run that is undone
+// had noted.
+func (b *batch) hooks(o *op) {
+	o.after = nil
+	b.w.after = &o.after
+}
+
 // under runs f under a savepoint.
 func (b *batch) under(o *op, f func() error) (err error, lost bool) {
 	if _, err := b.w.exec(savepoint); err != nil {
 		return err, true
 	}
-	b.w.after = &o.after
+	b.hooks(o)
 	err = f()
 	return b.settle(err)
 }
@@ -335,7 +342,7 @@ func (b *batch) callUser(it *item) (err error, lost bool) {
 		err      error
 		returned bool
 	}
-	w.after = &o.after
+	b.hooks(o)
 	returned, ok := it.Call(func() {
 		err := o.user(ctx, w)
 		result.err, result.returned = err, true
