@@ -38,7 +38,8 @@ func (o *Options) withDefaults() Options {
 }
 
 // New returns the inbox called name on store s. The name is part of what is
-// stored: it stays the same for the life of the stream. New panics if name
+// stored: it stays the same for the life of the stream. Ids are unique for one
+// sender alone, so give each sender an inbox of its own. New panics if name
 // could not be an id, or s is nil: those are mistakes of the program.
 func New(name string, s Store, o *Options) *Inbox {
 	if err := checkID(name); err != nil {

@@ -195,6 +195,11 @@ func TestTheWindow(t *testing.T) {
 			require.True(t, said && !transient)
 		})
 	}
+	bubble(t, "is named when it refuses", func(t *testing.T) {
+		err := inbox.New("orders", inbox.NewMem(), nil).Do(t.Context(), "msg_1", time.Now().Add(-9*day), (&effect{}).fn)
+		require.EqualError(t, err, `inbox: do: orders: "msg_1" made at 1999-12-23T00:00:00Z, not within `+
+			"1999-12-24T00:00:00Z and 2000-01-09T00:00:00Z: "+inbox.ErrTooOld.Error())
+	})
 	bubble(t, "closes while the message is repeated", func(t *testing.T) {
 		b := inbox.New("orders", inbox.NewMem(), nil)
 		var e effect

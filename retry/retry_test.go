@@ -388,4 +388,6 @@ func TestErrorsSurviveWrapping(t *testing.T) {
 	require.NoError(t, retry.Permanent(nil))
 	require.EqualError(t, retry.Permanent(errCause), "cause")
 	require.Equal(t, outcome.Refused, outcome.Of(retry.Permanent(refused)))
+	transient, said := outcome.Transient(retry.Permanent(refused))
+	require.True(t, said && !transient, "what does not know this package learns it, too")
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -104,6 +105,39 @@ func TestTheCorpus(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, (&webhook.TransportOptions{}).Check(u), a)
 	}
+}
+
+// Whatever an address of IPv4 is, no form of IPv6 that embeds it is public
+// where it is not.
+func TestEmbeddedAddresses(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	refused := func(a netip.Addr) bool {
+		u, err := url.Parse("https://" + host(a.String()) + "/")
+		require.NoError(t, err)
+		return (*webhook.TransportOptions)(nil).Check(u) != nil
+	}
+	embed := func(prefix string, at int, v4 [4]byte) netip.Addr {
+		b := netip.MustParseAddr(prefix).As16()
+		copy(b[at:], v4[:])
+		return netip.AddrFrom16(b)
+	}
+	publics := 0
+	for range 5000 {
+		var v4 [4]byte
+		binary.BigEndian.PutUint32(v4[:], r.Uint32())
+		plain := refused(netip.AddrFrom4(v4))
+		if !plain {
+			publics++
+		}
+		require.Equal(t, plain, refused(embed("::ffff:0:0", 12, v4)), "%v mapped", v4)
+		for _, form := range []netip.Addr{
+			embed("::", 12, v4), embed("64:ff9b::", 12, v4), embed("64:ff9b:1::", 12, v4), embed("2002::", 2, v4),
+			embed("2001::", 4, v4), embed("2001::", 12, v4), embed("::ffff:0:0:0", 12, v4), embed("fe80::", 12, v4),
+		} {
+			require.True(t, refused(form), "%v", form)
+		}
+	}
+	require.Greater(t, publics, 4000)
 }
 
 // Other ways to write an address of one's own.
