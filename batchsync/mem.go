@@ -47,6 +47,21 @@ func (m *mem) Claim(ctx context.Context, sync, partition, owner string, d time.D
 	return c, nil
 }
 
+func (m *mem) Load(ctx context.Context, sync, partition string) (Checkpoint, error) {
+	if err := ctx.Err(); err != nil {
+		return Checkpoint{}, context.Cause(ctx)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.parts[[2]string{sync, partition}]
+	if p == nil {
+		return Checkpoint{Sync: sync, Partition: partition}, nil
+	}
+	c := p.saved
+	c.Epoch = p.lease.Epoch
+	return c, nil
+}
+
 func (m *mem) Renew(ctx context.Context, c Checkpoint, d time.Duration) error {
 	return m.own(ctx, c, func(p *memPart) { p.lease, _ = p.lease.Renew(c.Epoch, time.Now(), d) })
 }

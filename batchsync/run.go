@@ -144,6 +144,18 @@ func (r *run) save(ctx context.Context, next Checkpoint, fn func(context.Context
 	}
 }
 
+// committed asks the store whether a transaction whose outcome is unknown
+// saved next. No is no proof: the commit may still be under way.
+func (r *run) committed(ctx context.Context, next Checkpoint) bool {
+	if next.Epoch == 0 {
+		return false // it never came to saving
+	}
+	lctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	c, err := r.sync.o.Checkpoints.Load(lctx, next.Sync, next.Partition)
+	return err == nil && c == next
+}
+
 // A batch is a page on its way into the sink.
 type batch[T any] struct {
 	r        *run
@@ -313,9 +325,13 @@ func (b *batch[T]) together(ctx context.Context, dst TxSink[T]) error {
 		if inside != nil { // so it was rolled back, whatever the error is
 			err = outcome.Error(outcome.Refused, err)
 		}
+		if !outcome.NotApplied(err) && b.r.committed(ctx, next) {
+			b.r.saved = next
+			return nil
+		}
 		b.known(err)
 		// Only a transaction known not to be committed may begin again: else
-		// the rows would count as unchanged. The next Run reads the truth.
+		// its rows would count as unchanged. The next Run reads the truth.
 		if errors.Is(err, ErrLost) || !outcome.NotApplied(err) {
 			return b.fail(op, err)
 		}

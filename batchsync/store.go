@@ -64,6 +64,11 @@ type Store interface {
 	// saved has Run 0. While another holds the lease it returns ErrHeld.
 	Claim(ctx context.Context, sync, partition, owner string, d time.Duration) (Checkpoint, error)
 
+	// Load returns the checkpoint as last saved, under the epoch last granted.
+	// It needs no lease, and asks for none. One that was never claimed is the
+	// Checkpoint of that name with Run and Epoch 0.
+	Load(ctx context.Context, sync, partition string) (Checkpoint, error)
+
 	// Renew extends the lease of c to d from now and changes nothing else. It
 	// returns ErrLost if c.Epoch is not the last one granted, or was released.
 	Renew(ctx context.Context, c Checkpoint, d time.Duration) error

@@ -27,32 +27,51 @@ func (s syncStore) Tx(ctx context.Context, fn func(context.Context, *sql.Tx) err
 	return s.d.Tx(ctx, fn)
 }
 
+const selectSync = `SELECT run, position, done, full_run, counts, epoch, owner, until_us
+	FROM crosstie_syncs WHERE sync = ? AND part = ?`
+
+// A syncRow is a row of crosstie_syncs.
+type syncRow struct {
+	batchsync.Checkpoint
+	counts []byte
+	owner  string
+	until  int64
+}
+
+// scan fills r with what scan finds; where there is no row it stays as it is.
+func (r *syncRow) scan(scan func(dest ...any) error) error {
+	err := scan(&r.Run, &r.Cursor, &r.Done, &r.Full, &r.counts, &r.Epoch, &r.owner, &r.until)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(r.counts, &r.Counts)
+}
+
+// Load implements [batchsync.Store].
+func (s syncStore) Load(ctx context.Context, sync, part string) (batchsync.Checkpoint, error) {
+	r := syncRow{Checkpoint: batchsync.Checkpoint{Sync: sync, Partition: part}}
+	err := r.scan(func(dest ...any) error { return s.d.readRow(ctx, "sync load", dest, selectSync, sync, part) })
+	return r.Checkpoint, err
+}
+
 // Claim implements [batchsync.Store].
 func (s syncStore) Claim(ctx context.Context, sync, part, owner string, d time.Duration) (c batchsync.Checkpoint, err error) {
 	err = s.d.write(ctx, "sync claim", func(w *writer) error {
-		c = batchsync.Checkpoint{Sync: sync, Partition: part}
-		var l lease.Lease
-		var until int64
-		var counts string
-		err := w.row(`SELECT run, position, done, full_run, counts, epoch, owner, until_us
-			FROM crosstie_syncs WHERE sync = ? AND part = ?`, sync, part).
-			Scan(&c.Run, &c.Cursor, &c.Done, &c.Full, &counts, &l.Epoch, &l.Owner, &until)
-		switch {
-		case errors.Is(err, sql.ErrNoRows):
-			counts = "{}"
-		case err != nil:
+		r := syncRow{Checkpoint: batchsync.Checkpoint{Sync: sync, Partition: part}}
+		if err := r.scan(w.row(selectSync, sync, part).Scan); err != nil {
 			return err
 		}
-		if err := json.Unmarshal([]byte(counts), &c.Counts); err != nil {
-			return err
-		}
-		l.Until = fromMicros(until)
+		c = r.Checkpoint
+		l := lease.Lease{Owner: r.owner, Epoch: c.Epoch, Until: fromMicros(r.until)}
 		l, ok := l.Claim(owner, w.now(), d)
 		if !ok {
 			return batchsync.ErrHeld
 		}
 		c.Epoch = l.Epoch
-		_, err = w.exec(`INSERT INTO crosstie_syncs (sync, part, run, position, done, full_run, counts, epoch, owner, until_us)
+		_, err := w.exec(`INSERT INTO crosstie_syncs (sync, part, run, position, done, full_run, counts, epoch, owner, until_us)
 			VALUES (?, ?, 0, '', 0, 0, '{}', ?, ?, ?)
 			ON CONFLICT DO UPDATE SET epoch = excluded.epoch, owner = excluded.owner, until_us = excluded.until_us`,
 			sync, part, l.Epoch, l.Owner, micros(l.Until))

@@ -149,13 +149,23 @@ func sample(c batchsync.Checkpoint) batchsync.Checkpoint {
 	return c
 }
 
+func (k *kit) loads(want batchsync.Checkpoint) {
+	k.Helper()
+	got, err := k.Load(k.Context(), want.Sync, want.Partition)
+	k.must(err)
+	k.equal(got, want)
+}
+
 func (k *kit) roundTrip() {
+	k.loads(batchsync.Checkpoint{Sync: "a", Partition: ""})
 	c := sample(k.claim("a", "", long))
 	k.must(k.Save(k.Context(), c, nil, long))
+	k.loads(c)
 	k.must(k.Release(k.Context(), c))
 	got := k.claim("a", "", long)
 	c.Epoch = got.Epoch
 	k.equal(got, c)
+	k.loads(c)
 
 	c.Done, c.Full, c.Cursor = true, false, ""
 	k.must(k.Save(k.Context(), c, nil, long))
@@ -335,6 +345,7 @@ func (k *kit) together() {
 	})
 	k.want(err, boom)
 	k.equal(len(k.deadRows("a")), 0)
+	k.loads(batchsync.Checkpoint{Sync: "a", Epoch: c.Epoch})
 
 	stale := c
 	stale.Epoch--
