@@ -100,6 +100,10 @@ func (s *scanner) more() bool {
 	return false
 }
 
+// atEnd reports whether nothing is left. What is known of the text before the
+// position is gone after it.
+func (s *scanner) atEnd() bool { return s.pos == s.end && !s.more() && s.err == io.EOF }
+
 // lineEnd returns the length of the line that begins at from, counted from
 // pos, with its line ending; long says that it passes max and is not all read.
 func (s *scanner) lineEnd(from int) (n int, long bool) {

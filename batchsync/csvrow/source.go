@@ -215,7 +215,9 @@ func (r *reader[T]) page() (batchsync.Page[T], error) {
 		}
 		p.Rows = append(p.Rows, r.row(f))
 	}
-	p.Next = r.position()
+	if p.Next = r.position(); r.scan.atEnd() {
+		p.Next, p.Done = "", true // and not a page of no rows after it
+	}
 	return p, nil
 }
 
