@@ -15,7 +15,7 @@ var (
 	// ErrEncoding: the file is UTF-16 or UTF-32.
 	ErrEncoding = errors.New("csvrow: the file is not UTF-8 but looks like UTF-16: save it as UTF-8")
 
-	errComma = errors.New("csvrow: Options.Comma must be an ASCII character other than a quote, CR or LF")
+	errComma = errors.New("csvrow: Options.Comma must be an ASCII character other than a letter, digit, quote, CR, LF, point, plus or minus")
 )
 
 // A HeaderError says how the header of a file differs from the row type.

@@ -7,7 +7,7 @@ import "time"
 // an empty cell for null.
 type Options struct {
 	// Comma separates cells. Defaults to ','. It must be an ASCII character
-	// other than a quote, CR or LF.
+	// other than a letter, digit, quote, CR, LF, point, plus or minus.
 	Comma rune
 
 	// Null is the cell that stands for null, such as "#N/A" for Salesforce.
@@ -95,7 +95,9 @@ func (o *Options) check() error {
 	if o == nil || o.Comma == 0 {
 		return nil
 	}
-	if o.Comma < 0 || o.Comma > 127 || o.Comma == '"' || o.Comma == '\r' || o.Comma == '\n' {
+	c := o.Comma
+	if c < 0 || c > 127 || c == '"' || c == '\r' || c == '\n' || c == '.' || c == '-' || c == '+' ||
+		'0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z' {
 		return errComma
 	}
 	return nil

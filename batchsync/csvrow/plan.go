@@ -28,6 +28,7 @@ type codec struct {
 	read  func(text string, v reflect.Value) error
 	write func(b []byte, v reflect.Value) ([]byte, error)
 	text  bool // an empty cell is a value of the type
+	plain bool // the value is a string, and must be UTF-8
 }
 
 // A plan is how a row type is read and written.
@@ -133,30 +134,28 @@ func codecOf(t reflect.Type, layout string, o *Options) (codec, bool) {
 	}
 	switch t.Kind() {
 	case reflect.String:
-		return codec{readString, writeString, true}, true
+		return codec{readString, writeString, true, true}, true
 	case reflect.Bool:
-		return codec{readBool, func(b []byte, v reflect.Value) ([]byte, error) { return strconv.AppendBool(b, v.Bool()), nil }, false}, true
+		return codec{readBool, func(b []byte, v reflect.Value) ([]byte, error) { return strconv.AppendBool(b, v.Bool()), nil }, false, false}, true
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return codec{readInt, func(b []byte, v reflect.Value) ([]byte, error) { return strconv.AppendInt(b, v.Int(), 10), nil }, false}, true
+		return codec{readInt, func(b []byte, v reflect.Value) ([]byte, error) { return strconv.AppendInt(b, v.Int(), 10), nil }, false, false}, true
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return codec{readUint, func(b []byte, v reflect.Value) ([]byte, error) { return strconv.AppendUint(b, v.Uint(), 10), nil }, false}, true
+		return codec{readUint, func(b []byte, v reflect.Value) ([]byte, error) { return strconv.AppendUint(b, v.Uint(), 10), nil }, false, false}, true
 	case reflect.Float32, reflect.Float64:
-		return codec{readFloat, writeFloat, false}, true
+		return codec{readFloat, writeFloat, false, false}, true
 	case reflect.Slice:
 		if t.Elem().Kind() == reflect.Uint8 {
 			return codec{
 				func(s string, v reflect.Value) error { v.SetBytes([]byte(s)); return nil },
-				func(b []byte, v reflect.Value) ([]byte, error) { return append(b, v.Bytes()...), nil }, true,
+				func(b []byte, v reflect.Value) ([]byte, error) { return append(b, v.Bytes()...), nil }, true, false,
 			}, true
 		}
 	}
 	return codec{}, false
 }
 
+// readString is given valid UTF-8: a reader checks its records as a whole.
 func readString(s string, v reflect.Value) error {
-	if !utf8.ValidString(s) {
-		return errUTF8
-	}
 	v.SetString(s)
 	return nil
 }
@@ -298,9 +297,9 @@ func (c *column) read(text string, quoted bool, nullText string, row reflect.Val
 	return nil
 }
 
-// write appends the cell of a field; quote says that it must stand in quotes
-// to read back as it is.
-func (c *column) write(b []byte, nullText string, row reflect.Value) (out []byte, quote bool, err error) {
+// write appends the cell of a field, without quotes; value is false where that
+// is null or absent.
+func (c *column) write(b []byte, nullText string, row reflect.Value) (out []byte, value bool, err error) {
 	v := row.Field(c.index)
 	s := present
 	switch {
@@ -326,5 +325,5 @@ func (c *column) write(b []byte, nullText string, row reflect.Value) (out []byte
 	if nullText != "" && string(b[start:]) == nullText {
 		return b, false, errIsNull
 	}
-	return b, c.nullable && len(b) == start, nil
+	return b, true, nil
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/crosstie/crosstie/batchsync"
 )
@@ -135,6 +136,8 @@ type reader[T any] struct {
 	columns []*column // by place in the header; nil is passed over
 	id      []int     // places in the header
 	sum     uint64    // of the header
+	size    int       // rows of the page before
+	joined  []byte    // reused
 }
 
 // begin reads the header and goes to the position after.
@@ -202,7 +205,7 @@ func (r *reader[T]) match(p *plan) error {
 
 // page reads up to a page of rows.
 func (r *reader[T]) page() (batchsync.Page[T], error) {
-	var p batchsync.Page[T]
+	p := batchsync.Page[T]{Rows: make([]batchsync.Row[T], 0, r.size)}
 	start, rows := r.scan.offset(), r.o.pageRows()
 	for len(p.Rows) < rows && r.scan.offset()-start < 1<<20 {
 		f, err := r.scan.next()
@@ -213,24 +216,27 @@ func (r *reader[T]) page() (batchsync.Page[T], error) {
 		if err != nil {
 			return p, fmt.Errorf("csvrow: read: %w", err)
 		}
-		p.Rows = append(p.Rows, r.row(f))
+		p.Rows = append(p.Rows, batchsync.Row[T]{})
+		r.row(&p.Rows[len(p.Rows)-1], f) // in place: a row is large
 	}
+	r.size = len(p.Rows)
 	if p.Next = r.position(); r.scan.atEnd() {
 		p.Next, p.Done = "", true // and not a page of no rows after it
 	}
 	return p, nil
 }
 
-func (r *reader[T]) row(f *fault) batchsync.Row[T] {
+func (r *reader[T]) row(row *batchsync.Row[T], f *fault) {
 	s := r.scan
-	row := batchsync.Row[T]{Pos: "line " + strconv.Itoa(s.recLine)}
-	switch {
-	case f != nil:
-		row.Err = &RowError{Line: f.line, Char: f.char, Column: r.name(f.column), Err: errors.New(f.why)}
-	case s.count != len(r.header):
-		row.Err = &RowError{Line: s.recLine, Err: fmt.Errorf("the row has %d cells and the header %d", s.count, len(r.header))}
-	default:
-		row.Err = r.decode(&row)
+	if f == nil && s.count == len(r.header) {
+		row.Err = r.decode(row)
+	} else {
+		row.Pos = "line " + strconv.Itoa(s.recLine)
+		if f != nil {
+			row.Err = &RowError{Line: f.line, Char: f.char, Column: r.name(f.column), Err: errors.New(f.why)}
+		} else {
+			row.Err = &RowError{Line: s.recLine, Err: fmt.Errorf("the row has %d cells and the header %d", s.count, len(r.header))}
+		}
 	}
 	if row.Err != nil {
 		row.Raw = bytes.Clone(s.rec[:min(len(s.rec), rawKept)])
@@ -240,7 +246,6 @@ func (r *reader[T]) row(f *fault) batchsync.Row[T] {
 	if row.ID == "" && (row.Err != nil || len(r.id) == 0) {
 		row.ID = row.Pos
 	}
-	return row
 }
 
 func (r *reader[T]) name(column int) string {
@@ -252,14 +257,19 @@ func (r *reader[T]) name(column int) string {
 
 func (r *reader[T]) decode(row *batchsync.Row[T]) error {
 	s := r.scan
-	// One string for the record, of which cells are parts: a cell that is kept
-	// keeps its record.
-	rec, scratch := string(s.rec), string(s.scratch)
+	// One string for all there is of the record, of which cells are parts: a
+	// cell that is kept keeps its record.
+	r.joined = append(append(r.joined[:0], s.rec...), s.scratch...)
+	valid := utf8.Valid(r.joined)
+	n, m := len(s.rec), len(r.joined)
+	r.joined = strconv.AppendInt(append(r.joined, "line "...), int64(s.recLine), 10)
+	all := string(r.joined)
+	row.Pos = all[m:]
 	text := func(f field) string {
 		if f.unescaped {
-			return scratch[f.start:f.end]
+			return all[n+f.start : n+f.end]
 		}
-		return rec[f.start:f.end]
+		return all[f.start:f.end]
 	}
 	for i, at := range r.id {
 		t := text(s.fields[at])
@@ -283,7 +293,13 @@ func (r *reader[T]) decode(row *batchsync.Row[T]) error {
 			continue
 		}
 		f := s.fields[i]
-		if err := c.read(text(f), f.quoted, r.null, v); err != nil {
+		var err error
+		if cell := text(f); !valid && c.codec.plain && !utf8.ValidString(cell) {
+			err = errUTF8
+		} else {
+			err = c.read(cell, f.quoted, r.null, v)
+		}
+		if err != nil {
 			return &RowError{Line: f.line, Char: f.char, Column: c.name, Err: err}
 		}
 	}

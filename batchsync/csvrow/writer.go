@@ -2,10 +2,10 @@ package csvrow
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"reflect"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 )
@@ -14,13 +14,16 @@ import (
 // reads back as they were. It is made by [NewWriter] and is not safe for
 // concurrent use. Rows are written when its buffer is full and by Flush.
 type Writer[T any] struct {
-	w    *bufio.Writer
-	plan *plan
-	o    *Options
-	row  []byte // reused
-	cell []byte // reused
-	rows int
-	head bool // the header is written
+	w       *bufio.Writer
+	plan    *plan
+	comma   byte
+	null    string
+	safe    bool
+	special [256]bool // bytes that put a cell in quotes
+	value   T         // of the row under way
+	row     []byte    // reused
+	rows    int
+	head    bool // the header is written
 }
 
 // NewWriter returns a writer to w. The header is written with the first row,
@@ -31,7 +34,11 @@ func NewWriter[T any](w io.Writer, o *Options) (*Writer[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Writer[T]{w: bufio.NewWriterSize(w, 64<<10), plan: p, o: o}, nil
+	n := &Writer[T]{w: bufio.NewWriterSize(w, 64<<10), plan: p, comma: o.comma(), null: o.null(), safe: o != nil && o.SpreadsheetSafe}
+	for _, c := range []byte{n.comma, '"', '\r', '\n'} {
+		n.special[c] = true
+	}
+	return n, nil
 }
 
 // Write writes one row. After an error that names a column nothing of the row
@@ -40,82 +47,128 @@ func NewWriter[T any](w io.Writer, o *Options) (*Writer[T], error) {
 func (w *Writer[T]) Write(v T) error {
 	w.row = w.row[:0]
 	if !w.head {
-		w.row = w.header()
+		w.header()
 	}
-	row := reflect.ValueOf(&v).Elem()
+	w.value = v
+	row := reflect.ValueOf(&w.value).Elem()
 	for i := range w.plan.columns {
-		c := &w.plan.columns[i]
 		if i > 0 {
-			w.row = append(w.row, w.o.comma())
+			w.row = append(w.row, w.comma)
 		}
-		var quote bool
-		var err error
-		if w.cell, quote, err = c.write(w.cell[:0], w.o.null(), row); err != nil {
-			return fmt.Errorf("csvrow: row %d: column %q: %w", w.rows+1, c.name, err)
+		if err := w.column(&w.plan.columns[i], row); err != nil {
+			return fmt.Errorf("csvrow: row %d: column %q: %w", w.rows+1, w.plan.columns[i].name, err)
 		}
-		w.append(w.cell, quote || len(w.plan.columns) == 1 && len(w.cell) == 0 && !c.nullable, c.codec.text)
 	}
+	w.row = append(w.row, '\n')
 	w.rows++
 	w.head = true
-	_, err := w.w.Write(append(w.row, '\n'))
+	_, err := w.w.Write(w.row)
 	return err
 }
 
-func (w *Writer[T]) header() []byte {
-	b := w.row
+func (w *Writer[T]) header() {
 	for i, n := range w.plan.names {
 		if i > 0 {
-			b = append(b, w.o.comma())
+			w.row = append(w.row, w.comma)
 		}
-		w.row = b
-		w.append([]byte(n), n == "", true)
-		b = w.row
+		w.text(n, n == "")
 	}
-	return append(b, '\n')
+	w.row = append(w.row, '\n')
 }
 
-// append adds a cell to the row, in quotes if its text needs them.
-func (w *Writer[T]) append(cell []byte, quote, text bool) {
-	if text && w.o != nil && w.o.SpreadsheetSafe && len(cell) > 0 && bytes.IndexByte([]byte("=+-@\t\r\x00"), cell[0]) >= 0 {
-		cell = append([]byte{'\''}, cell...)
+// column appends the cell of a column to the row.
+func (w *Writer[T]) column(c *column, row reflect.Value) error {
+	lone := len(w.plan.columns) == 1 // where an empty cell would be an empty line
+	if c.codec.plain && !c.nullable {
+		s := row.Field(c.index).String()
+		if !utf8.ValidString(s) {
+			return errUTF8
+		}
+		if s == w.null && s != "" {
+			return errIsNull
+		}
+		w.text(s, lone && s == "")
+		return nil
 	}
-	if !quote && !needsQuotes(cell, w.o.comma()) {
-		w.row = append(w.row, cell...)
+	start := len(w.row)
+	out, value, err := c.write(w.row, w.null, row)
+	if err != nil {
+		return err
+	}
+	cell := out[start:]
+	// Null is nothing and the empty text is "", where a column can be both.
+	quote := len(cell) == 0 && (c.nullable && value || lone && !c.nullable)
+	formula := value && c.codec.text && w.formula(string(cell))
+	if !quote && !formula && !needsQuotes(cell, &w.special) {
+		w.row = out
+		return nil
+	}
+	s := string(cell)
+	w.row = out[:start]
+	if formula {
+		s = "'" + s
+	}
+	if quote || needsQuotes(s, &w.special) {
+		w.quoted(s)
+	} else {
+		w.row = append(w.row, s...)
+	}
+	return nil
+}
+
+// text appends a text to the row, in quotes if it needs them.
+func (w *Writer[T]) text(s string, quote bool) {
+	if w.formula(s) {
+		s = "'" + s
+	}
+	if quote || needsQuotes(s, &w.special) {
+		w.quoted(s)
 		return
 	}
+	w.row = append(w.row, s...)
+}
+
+// formula reports whether s must be kept from running in a spreadsheet.
+func (w *Writer[T]) formula(s string) bool {
+	return w.safe && s != "" && strings.IndexByte("=+-@\t\r\x00", s[0]) >= 0
+}
+
+func (w *Writer[T]) quoted(s string) {
 	w.row = append(w.row, '"')
 	for {
-		i := bytes.IndexByte(cell, '"')
+		i := strings.IndexByte(s, '"')
 		if i < 0 {
 			break
 		}
-		w.row = append(append(w.row, cell[:i+1]...), '"')
-		cell = cell[i+1:]
+		w.row = append(append(w.row, s[:i+1]...), '"')
+		s = s[i+1:]
 	}
-	w.row = append(append(w.row, cell...), '"')
+	w.row = append(append(w.row, s...), '"')
 }
 
 // needsQuotes is the rule of encoding/csv, so that the two write the same.
-func needsQuotes(cell []byte, comma byte) bool {
+func needsQuotes[S string | []byte](cell S, special *[256]bool) bool {
 	if len(cell) == 0 {
 		return false
 	}
-	if first, _ := utf8.DecodeRune(cell); string(cell) == `\.` || unicode.IsSpace(first) {
-		return true
-	}
-	for _, c := range cell {
-		if c == comma || c == '"' || c == '\n' || c == '\r' {
+	for i := range len(cell) {
+		if special[cell[i]] {
 			return true
 		}
 	}
-	return false
+	if cell[0] < utf8.RuneSelf && cell[0] > ' ' && cell[0] != '\\' {
+		return false
+	}
+	first, _ := utf8.DecodeRuneInString(string(cell[:min(len(cell), utf8.UTFMax)]))
+	return unicode.IsSpace(first) || string(cell) == `\.`
 }
 
 // Flush writes what is buffered. It must be called after the last row.
 func (w *Writer[T]) Flush() error {
 	if !w.head {
 		w.row = w.row[:0]
-		if _, err := w.w.Write(w.header()); err != nil {
+		w.header()
+		if _, err := w.w.Write(w.row); err != nil {
 			return err
 		}
 		w.head = true
