@@ -296,11 +296,11 @@ func (b *batch) single(it *item) (err error, lost bool) {
 	return err, lost
 }
 
-// hooks has onCommit note down for o, and forgets what a run that is undone
-// had noted.
+// hooks makes the writer ready for o: onCommit notes down for it, and forgets
+// what a run that was undone had noted.
 func (b *batch) hooks(o *op) {
 	o.after = nil
-	b.w.after = &o.after
+	b.w.after, b.w.undone = &o.after, o.user == nil
 }
 
 // under runs f under a savepoint.

@@ -17,8 +17,8 @@
 // Callers that write in a loop come back a moment after their round. A leader
 // that took the next round at once would find half of them, and throughput
 // would settle at half of what the disk gives. So after a round the leader
-// yields until as many wait as that round had, for at most a quarter of the
-// time that round took.
+// yields until all of that round are back, for at most a quarter of the time
+// it took.
 //
 // # What is bounded
 //
@@ -70,8 +70,9 @@ type Group[T any] struct {
 	last   *Item[T]
 	queued int
 	busy   bool // somebody leads
-	size   int  // of the last round
+	expect int  // who may come back: the last round's, and who waited already
 	took   time.Duration
+	ended  time.Time
 	batch  []*Item[T]
 }
 
@@ -97,7 +98,7 @@ func New[T any](open func(), run func(batch []*Item[T]), o Options) *Group[T] {
 		o.Grace = time.Second
 	}
 	g := &Group[T]{open: open, run: run, o: o}
-	g.pool.New = func() any { return &Item[T]{g: g, wake: make(chan struct{}, 1)} }
+	g.pool.New = func() any { return &Item[T]{g: g, wake: make(chan bool, 1)} }
 	return g
 }
 
@@ -132,13 +133,13 @@ func (g *Group[T]) Do(ctx context.Context, v T) error {
 // lead runs rounds until nobody waits.
 func (g *Group[T]) lead() {
 	for g.round() {
-		g.gather()
 	}
 }
 
 // round takes what waits, runs it and wakes its callers. It reports whether to
 // go on; if not, the group is idle.
 func (g *Group[T]) round() bool {
+	g.await(1)
 	g.mu.Lock()
 	if g.first == nil {
 		g.busy = false
@@ -146,7 +147,8 @@ func (g *Group[T]) round() bool {
 		return false
 	}
 	g.mu.Unlock()
-	g.open()
+	g.open() // meanwhile more come
+	g.await(g.o.Batch)
 	g.mu.Lock()
 	b := g.batch[:0]
 	for g.first != nil && len(b) < g.o.Batch {
@@ -158,20 +160,19 @@ func (g *Group[T]) round() bool {
 	g.mu.Unlock()
 	start := time.Now()
 	g.safely(b)
-	took := time.Since(start)
+	end := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, it := range b {
 		if it.state != left {
 			it.state, it.call = done, nil
-			it.rouse()
+			it.finish()
 		}
 	}
-	// From here on the items belong to their callers.
-	g.size, g.took = len(b), took
+	g.expect, g.took, g.ended = len(b)+g.queued, end.Sub(start), end
 	clear(b)
 	g.batch = b[:0]
-	if g.first == nil && g.size <= 1 {
+	if g.expect <= 1 {
 		g.busy = false // a lone caller: nobody to gather
 		return false
 	}
@@ -197,15 +198,14 @@ func (g *Group[T]) safely(b []*Item[T]) {
 	g.run(b)
 }
 
-// gather yields to the callers of the last round, so that they are in the next.
-func (g *Group[T]) gather() {
-	start := time.Now()
+// await yields to the callers of the last round, so that they are in the next,
+// until enough wait, or all that are expected.
+func (g *Group[T]) await(enough int) {
 	for range gatherSpins {
 		g.mu.Lock()
-		enough := g.queued >= g.size || g.queued >= g.o.Batch
-		limit := g.took / gatherShare
+		over := g.queued >= min(enough, g.expect) || time.Since(g.ended) >= g.took/gatherShare
 		g.mu.Unlock()
-		if enough || time.Since(start) >= limit {
+		if over {
 			return
 		}
 		runtime.Gosched()
@@ -218,7 +218,12 @@ func (g *Group[T]) wait(ctx context.Context, it *Item[T]) error {
 	var grace <-chan time.Time
 	for {
 		select {
-		case <-it.wake:
+		case over := <-it.wake:
+			if over { // nobody else has the item: no need for the lock
+				err := it.err
+				g.put(it)
+				return err
+			}
 		case <-gone:
 			gone = nil
 			t := time.NewTimer(g.o.Grace)

@@ -7,7 +7,7 @@ type Item[T any] struct {
 	g          *Group[T]
 	state      state
 	next, prev *Item[T]
-	wake       chan struct{} // one place: look at what follows
+	wake       chan bool // one place: true is the verdict, false is to look at what follows
 	err        error
 	call       func()
 	returned   chan struct{}
@@ -109,12 +109,22 @@ func (it *Item[T]) Call(f func()) (returned <-chan struct{}, ok bool) {
 	return it.returned, true
 }
 
-// rouse is called under the lock.
+// rouse has the caller look. It is called under the lock, by the leader only.
 func (it *Item[T]) rouse() {
 	select {
-	case it.wake <- struct{}{}:
+	case it.wake <- false:
 	default:
 	}
+}
+
+// finish is the last thing the leader does with an item, which belongs to its
+// caller from then on. It is called under the lock.
+func (it *Item[T]) finish() {
+	select {
+	case <-it.wake:
+	default:
+	}
+	it.wake <- true
 }
 
 func (g *Group[T]) push(it *Item[T]) {
