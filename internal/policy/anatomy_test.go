@@ -136,17 +136,12 @@ func isOpen(room string) bool {
 	return false
 }
 
-func TestAnatomy(t *testing.T) {
-	tr := checkout(t)
-	landed(t, tr)
-	report(t, checkAnatomy(tr, isOpen))
-}
+func TestAnatomy(t *testing.T) { report(t, checkAnatomy(checkout(t), isOpen)) }
 
 // The map in the root's package comment and in README.md says of each room
 // what the code says.
 func TestMap(t *testing.T) {
 	tr := checkout(t)
-	landed(t, tr)
 	for _, name := range []string{"doc.go", "README.md"} {
 		text, err := os.ReadFile(filepath.Join(tr.root, name))
 		if err != nil {

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"go/ast"
@@ -105,8 +104,8 @@ func read(root string) (*tree, error) {
 			return filepath.SkipDir
 		case d.IsDir():
 		case base == "go.mod":
-			m, err := readMod(name)
-			if err != nil {
+			var m modFile
+			if err := goEdit("mod", name, &m); err != nil {
 				return err
 			}
 			t.modules = append(t.modules, module{dir: path.Dir(rel), file: m})
@@ -150,29 +149,35 @@ func (t *tree) moduleOf(name string) module {
 	return best
 }
 
-// readMod has the go command parse a go.mod.
-func readMod(name string) (m modFile, err error) {
-	cmd := exec.Command("go", "mod", "edit", "-json", name)
-	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
-	out, err := cmd.Output()
+// goEdit has the go command parse a go.mod or go.work. Files that hold the same
+// are parsed once: the broken trees are many and differ in little.
+func goEdit(kind, name string, into any) error {
+	text, err := os.ReadFile(name)
 	if err != nil {
-		return m, fmt.Errorf("go mod edit -json %s: %w", name, err)
+		return err
 	}
-	return m, json.Unmarshal(out, &m)
+	out, ok := edited.Load(kind + string(text))
+	if !ok {
+		cmd := exec.Command("go", kind, "edit", "-json", name)
+		cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
+		b, err := cmd.Output()
+		if err != nil {
+			return fmt.Errorf("go %s edit -json %s: %w", kind, name, err)
+		}
+		out, _ = edited.LoadOrStore(kind+string(text), b)
+	}
+	return json.Unmarshal(out.([]byte), into)
 }
 
-// uses lists the directories that go.work names.
+var edited sync.Map // kind and text to JSON
+
+// uses lists the directories that go.work names, and its go line.
 func (t *tree) uses() ([]string, string, error) {
-	name := filepath.Join(t.root, "go.work")
-	out, err := exec.Command("go", "work", "edit", "-json", name).Output()
-	if err != nil {
-		return nil, "", fmt.Errorf("go work edit -json %s: %w", name, err)
-	}
 	var w struct {
 		Go  string
 		Use []struct{ DiskPath string }
 	}
-	if err := json.NewDecoder(bytes.NewReader(out)).Decode(&w); err != nil {
+	if err := goEdit("work", filepath.Join(t.root, "go.work"), &w); err != nil {
 		return nil, "", err
 	}
 	var dirs []string

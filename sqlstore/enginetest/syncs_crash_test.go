@@ -13,7 +13,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -127,9 +126,7 @@ func killed(t *testing.T, role string, kills, rows int) (rep batchsync.Report, t
 
 func TestSyncKill(t *testing.T) {
 	kills := 20
-	if n, err := strconv.Atoi(os.Getenv("CROSSTIE_KILLS")); err == nil {
-		kills = n
-	} else if _, soak := os.LookupEnv("CROSSTIE_SOAK"); soak {
+	if _, soak := os.LookupEnv("CROSSTIE_SOAK"); soak {
 		kills = 500
 	}
 	rows := 20 * (40*kills + 50)
