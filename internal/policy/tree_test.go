@@ -11,10 +11,13 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // home is the path of the root module.
@@ -120,21 +123,32 @@ func read(root string) (*tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range goFiles {
-		f, err := parser.ParseFile(t.fset, filepath.Join(root, filepath.FromSlash(name)), nil, parser.ParseComments|parser.SkipObjectResolution)
-		if err != nil {
-			return nil, err
-		}
-		m := t.moduleOf(name)
-		s := source{name: name, module: m.dir, ast: f, test: strings.HasSuffix(name, "_test.go")}
-		s.ext = s.test && strings.HasSuffix(f.Name.Name, "_test")
-		s.pkg = path.Join(m.file.Module.Path, strings.TrimPrefix(strings.TrimPrefix(path.Dir(name), m.dir), "/"))
-		if m.dir == "." {
-			s.pkg = path.Join(m.file.Module.Path, path.Dir(name))
-		}
-		t.files = append(t.files, s)
+	t.files = make([]source, len(goFiles))
+	var g errgroup.Group // parsing is most of the time these tests take
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, name := range goFiles {
+		g.Go(func() (err error) {
+			t.files[i], err = t.parse(name)
+			return err
+		})
 	}
-	return t, nil
+	return t, g.Wait()
+}
+
+// parse reads one Go file.
+func (t *tree) parse(name string) (source, error) {
+	f, err := parser.ParseFile(t.fset, filepath.Join(t.root, filepath.FromSlash(name)), nil, parser.ParseComments|parser.SkipObjectResolution)
+	if err != nil {
+		return source{}, err
+	}
+	m := t.moduleOf(name)
+	s := source{name: name, module: m.dir, ast: f, test: strings.HasSuffix(name, "_test.go")}
+	s.ext = s.test && strings.HasSuffix(f.Name.Name, "_test")
+	s.pkg = path.Join(m.file.Module.Path, strings.TrimPrefix(strings.TrimPrefix(path.Dir(name), m.dir), "/"))
+	if m.dir == "." {
+		s.pkg = path.Join(m.file.Module.Path, path.Dir(name))
+	}
+	return s, nil
 }
 
 // moduleOf finds the innermost module that holds a file.
