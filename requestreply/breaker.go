@@ -128,16 +128,26 @@ func (b *breaker) allow(now, end time.Time) (permit, error) {
 		if !end.IsZero() {
 			limit = end.Sub(now)
 		}
-		p.probe = new(atomic.Bool)
-		p.timer = b.watch(p, limit)
+		p.probe = new(probe)
+		p.probe.watch(p, limit)
 	}
 	return p, nil
 }
 
-// watch settles a probe as failed when it outlives its limit, so that an
+// A probe is the attempt that decides a half-open breaker.
+type probe struct {
+	settled atomic.Bool
+	timer   *time.Timer
+}
+
+// watch settles the probe as failed when it outlives its limit, so that an
 // operation that ignores its context cannot keep the breaker half-open.
-func (b *breaker) watch(p permit, limit time.Duration) *time.Timer {
-	return time.AfterFunc(limit, func() { p.settle(errSick) })
+func (pr *probe) watch(p permit, limit time.Duration) {
+	pr.timer = time.AfterFunc(limit, func() {
+		if pr.settled.CompareAndSwap(false, true) {
+			p.report(errSick)
+		}
+	})
 }
 
 func (b *breaker) refusal(err error) error {
@@ -162,24 +172,25 @@ func (b *breaker) weight() int {
 type permit struct {
 	b     *breaker
 	done  func(error)
-	probe *atomic.Bool // set once settled; nil when not a probe
-	timer *time.Timer
+	probe *probe // nil when it is none
 }
 
-// settle reports sign (nil, errSick or errNoSign). Only the first report of a
-// permit counts.
-func (p permit) settle(sign error) {
+// settle reports sign (nil, errSick or errNoSign), unless the probe was
+// settled by its limit before.
+func (p *permit) settle(sign error) {
 	if p.b == nil {
 		return
 	}
 	if p.probe != nil {
-		if !p.probe.CompareAndSwap(false, true) {
+		p.probe.timer.Stop()
+		if !p.probe.settled.CompareAndSwap(false, true) {
 			return
 		}
-		if p.timer != nil {
-			p.timer.Stop()
-		}
 	}
+	p.report(sign)
+}
+
+func (p *permit) report(sign error) {
 	p.done(sign)
 	if p.b.due.Load() {
 		p.b.deliver()

@@ -2,7 +2,6 @@ package requestreply
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -21,9 +20,10 @@ import (
 // A nil *Guard is legal: calls get the default time limits and retries, and
 // share nothing. A Guard is safe for concurrent use and has nothing to close.
 type Guard struct {
-	o     Options // with its defaults
-	total time.Duration
-	try   time.Duration
+	o     Options       // with its defaults
+	total time.Duration // zero: no limit
+	try   time.Duration // zero: no limit
+	first time.Duration // the limit of a first attempt that need not wait
 
 	known atomic.Pointer[map[string]*target] // replaced, never written to
 	mu    sync.Mutex                         // guards the replacing
@@ -34,6 +34,9 @@ func NewGuard(o *Options) *Guard {
 	g := &Guard{o: o.withDefaults()}
 	g.total = max(0, g.o.Timeout)
 	g.try = max(0, g.o.TryTimeout)
+	if g.first = min(g.total, g.try); g.first == 0 {
+		g.first = max(g.total, g.try)
+	}
 	g.known.Store(&map[string]*target{})
 	return g
 }
@@ -70,9 +73,7 @@ type Op struct {
 
 // A target is what calls to one target share.
 type target struct {
-	slots   chan struct{} // one element an attempt in flight; nil without limit
-	waiting atomic.Int64
-	queue   int64
+	bulkhead
 	breaker *breaker      // nil when disabled
 	budget  *retry.Budget // nil when the policy has its own
 	used    atomic.Int64  // when last, in Unix nanoseconds
@@ -97,7 +98,9 @@ func (g *Guard) target(name string, now time.Time) (*target, error) {
 			return nil, err
 		}
 	}
-	t.used.Store(now.UnixNano())
+	if n := now.UnixNano(); n-t.used.Load() > int64(time.Second) {
+		t.used.Store(n) // a store each call would be fought over
+	}
 	return t, nil
 }
 
@@ -147,13 +150,10 @@ func forget(m map[string]*target) bool {
 	return true
 }
 
-func (t *target) idle() bool { return len(t.slots) == 0 && t.waiting.Load() == 0 }
-
 func (g *Guard) newTarget(name string) *target {
 	t := new(target)
 	if g.o.MaxInFlight > 0 {
-		t.slots = make(chan struct{}, g.o.MaxInFlight)
-		t.queue = int64(max(0, g.o.MaxQueue))
+		t.max, t.queue = int64(g.o.MaxInFlight), int64(max(0, g.o.MaxQueue))
 	}
 	if !g.o.Breaker.Disabled {
 		t.breaker = newBreaker(name, g.o.Breaker, g.o.Logger)
@@ -162,43 +162,4 @@ func (g *Guard) newTarget(name string) *target {
 		t.budget = retry.NewBudget(0, 0)
 	}
 	return t
-}
-
-// acquire takes a place among those in flight, waiting in the queue until end
-// (zero: for as long as ctx lasts).
-func (t *target) acquire(ctx context.Context, end time.Time) error {
-	if t.slots == nil {
-		return nil
-	}
-	select {
-	case t.slots <- struct{}{}:
-		return nil
-	default:
-	}
-	if t.waiting.Add(1) > t.queue {
-		t.waiting.Add(-1)
-		return ErrFull
-	}
-	defer t.waiting.Add(-1)
-	var over <-chan time.Time
-	if !end.IsZero() {
-		timer := time.NewTimer(time.Until(end))
-		defer timer.Stop()
-		over = timer.C
-	}
-	select {
-	case t.slots <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return outcome.Error(outcome.NotSent, context.Cause(ctx))
-	case <-over:
-		return outcome.TransientError(outcome.NotSent, true,
-			fmt.Errorf("%w: no place became free in time: %w", ErrFull, context.DeadlineExceeded))
-	}
-}
-
-func (t *target) release() {
-	if t.slots != nil {
-		<-t.slots
-	}
 }

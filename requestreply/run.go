@@ -69,6 +69,7 @@ func loop[T any](ctx context.Context, c *call, fn func(context.Context) (T, erro
 	for {
 		v, err := attempt(ctx, c, fn)
 		if err == nil {
+			c.succeeded()
 			return v, nil
 		}
 		if err = c.again(ctx, err); err != nil {
@@ -113,9 +114,8 @@ type call struct {
 	key      string
 	t        *target
 	harmless bool
-	end      time.Time
-	now      time.Time // the clock read last, zero when it must be read again
-	tries    retry.Attempts
+	begun    time.Time
+	tries    *retry.Attempts // made at the first failure
 	made     int
 	known    outcome.Outcome // the worst of the attempts made
 	permit   permit
@@ -125,50 +125,55 @@ type call struct {
 
 // begin prepares the call. It fails if ctx has ended already.
 func (c *call) begin(ctx context.Context, op Op) error {
-	c.known, c.harmless, c.now = outcome.NotSent, op.Idempotent, time.Now()
+	c.known, c.harmless, c.begun = outcome.NotSent, op.Idempotent, time.Now()
 	if ctx.Err() != nil {
 		return c.refused(outcome.Error(outcome.NotSent, context.Cause(ctx)))
 	}
 	var err error
-	if c.t, err = c.g.target(op.Target, c.now); err != nil {
+	if c.t, err = c.g.target(op.Target, c.begun); err != nil {
 		return c.refused(err)
 	}
-	if c.g.total > 0 {
-		c.end = c.now.Add(c.g.total)
-	}
-	p := c.g.o.Retry
-	if c.t.budget != nil {
-		p.Budget = c.t.budget
-	}
-	c.tries = p.Begin(op.Idempotent)
 	return nil
 }
 
+// end is when the call must end, zero for never.
+func (c *call) end() time.Time {
+	if c.g.total == 0 {
+		return time.Time{}
+	}
+	return c.begun.Add(c.g.total)
+}
+
 // enter takes a place and a permit for the next attempt and returns the
-// attempt's deadline, zero for none.
-func (c *call) enter(ctx context.Context) (time.Time, error) {
-	if err := c.t.acquire(ctx, c.end); err != nil {
-		c.stop = err
-		return time.Time{}, err
-	}
-	if c.now.IsZero() {
-		c.now = time.Now()
-	}
-	end := c.end
-	if c.g.try > 0 {
-		if e := c.now.Add(c.g.try); end.IsZero() || e.Before(end) {
-			end = e
+// attempt's deadline, zero for none. The clock is read only if time can have
+// passed since begin.
+func (c *call) enter(ctx context.Context) (end time.Time, err error) {
+	now := c.begun
+	waited := !c.t.grabAtOnce()
+	if waited {
+		if err := c.t.wait(ctx, c.end()); err != nil {
+			c.stop = err
+			return end, err
 		}
+	}
+	if waited || c.made > 0 {
+		now = time.Now()
+		end = c.end()
+		if c.g.try > 0 {
+			if e := now.Add(c.g.try); end.IsZero() || e.Before(end) {
+				end = e
+			}
+		}
+	} else if c.g.first > 0 {
+		end = now.Add(c.g.first)
 	}
 	if c.t.breaker != nil {
-		var err error
-		if c.permit, err = c.t.breaker.allow(c.now, end); err != nil {
+		if c.permit, err = c.t.breaker.allow(now, end); err != nil {
 			c.t.release()
 			c.stop = err
-			return time.Time{}, err
+			return end, err
 		}
 	}
-	c.now = time.Time{}
 	c.made++
 	return end, nil
 }
@@ -179,17 +184,37 @@ func (c *call) leave(sign error) {
 	c.permit.settle(sign)
 }
 
+// succeeded counts a call that needed no repeat: the others are counted when
+// their loop begins.
+func (c *call) succeeded() {
+	switch {
+	case c.tries != nil:
+	case c.t.budget != nil:
+		c.t.budget.Call()
+	default:
+		c.g.o.Retry.Budget.Call()
+	}
+}
+
 // again takes the error of an attempt. It waits and returns nil when there
 // shall be another one, else it returns the error of the call.
 func (c *call) again(ctx context.Context, err error) error {
 	if c.stop != nil {
 		return c.refused(c.stop)
 	}
+	if c.tries == nil {
+		p := c.g.o.Retry
+		if c.t.budget != nil {
+			p.Budget = c.t.budget
+		}
+		tries := p.Begin(c.harmless)
+		c.tries = &tries
+	}
 	c.last = err
 	c.known = outcome.Worst(c.known, outcome.Of(err))
-	if !c.end.IsZero() {
+	if end := c.end(); !end.IsZero() {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, c.end)
+		ctx, cancel = context.WithDeadline(ctx, end)
 		defer cancel()
 	}
 	if err = c.tries.Next(ctx, err); err != nil {

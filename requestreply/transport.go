@@ -125,6 +125,7 @@ func (t *Transport) loop(ctx context.Context, r *http.Request, header http.Heade
 	for {
 		resp, err := t.attempt(ctx, r, header, body, op, c)
 		if err == nil {
+			c.succeeded()
 			return resp, nil
 		}
 		if c.stop != nil && body != nil {
