@@ -16,7 +16,7 @@ import (
 // What an attempt tells the breaker; nil is a sign of life.
 var (
 	errSick   = errors.New("sick")
-	errNoSign = errors.New("no sign") // the caller cancelled
+	errNoSign = errors.New("no sign") // the caller gave up
 )
 
 // keptChanges is how many undelivered changes of one breaker are kept.
@@ -197,13 +197,12 @@ func (p *permit) report(sign error) {
 	}
 }
 
-// sign reads what the error of an attempt says about the target. cancelled
-// says that the caller gave up by itself.
-func sign(err error, cancelled bool) error {
+// sign reads what the error of an attempt says about the target.
+func sign(err error, gaveUp bool) error {
 	switch {
 	case err == nil:
 		return nil
-	case cancelled:
+	case gaveUp:
 		return errNoSign
 	}
 	if transient, said := outcome.Transient(err); said && !transient {

@@ -117,6 +117,20 @@ func TestBreakerSigns(t *testing.T) {
 		}
 		require.NoError(t, call(t, g, works))
 	})
+	inBubble(t, "nor does one that leaves no time", func(t *testing.T) {
+		patient := func(d time.Duration) *requestreply.Guard {
+			g := breaking(nil)
+			for range 20 {
+				ctx, cancel := context.WithTimeout(t.Context(), d)
+				_, err := requestreply.Run(ctx, g, requestreply.Op{Target: "a"}, hang)
+				require.Error(t, err)
+				cancel()
+			}
+			return g
+		}
+		require.NoError(t, call(t, patient(199*time.Millisecond), works))
+		require.ErrorIs(t, call(t, patient(200*time.Millisecond), works), requestreply.ErrOpen, "a tenth of TryTimeout is time enough")
+	})
 	inBubble(t, "nor does one that cancels the probe", func(t *testing.T) {
 		g := breaking(nil)
 		open(t, g)

@@ -1,7 +1,6 @@
 package requestreply
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -147,6 +146,3 @@ func ofStatus(resp *http.Response, p *Problem) error {
 	}
 	return e
 }
-
-// cancelled reports whether ctx was cancelled rather than timed out.
-func cancelled(ctx context.Context) bool { return errors.Is(ctx.Err(), context.Canceled) }

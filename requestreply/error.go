@@ -147,6 +147,9 @@ func (c *call) failed(err error) *Error {
 // refused makes the error of a call that the guard stopped before an attempt.
 func (c *call) refused(why error) *Error {
 	e := &Error{Op: c.name, Key: c.key, harmless: c.harmless, Attempts: c.made, Known: c.known, Reason: why, Err: c.last}
+	if c.made == 0 {
+		e.Known = outcome.NotSent
+	}
 	e.fill()
 	return e
 }

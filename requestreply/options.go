@@ -49,8 +49,9 @@ type Options struct {
 // callers need not wait for what will fail. It counts the attempts of a
 // rolling window. A failure is an attempt that did not end in time, met a
 // broken connection or a status that blames the server, or returned an error
-// that says nothing about itself. An attempt the caller cancelled is not
-// counted, and a refusal (outcome Refused that does not pass by itself) counts
+// that says nothing about itself. Not counted is an attempt that its caller
+// cancelled, or whose caller's deadline left it less than a tenth of
+// TryTimeout. A refusal (outcome Refused that does not pass by itself) counts
 // as a sign of life.
 type Breaker struct {
 	// Disabled switches the breaker off.

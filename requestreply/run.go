@@ -2,6 +2,7 @@ package requestreply
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -101,7 +102,7 @@ func attempt[T any](ctx context.Context, c *call, fn func(context.Context) (T, e
 		return v, nil
 	}
 	err = classify(err)
-	c.leave(sign(err, cancelled(ctx)))
+	c.leave(sign(err, c.gaveUp(ctx)))
 	return v, err
 }
 
@@ -115,6 +116,7 @@ type call struct {
 	t        *target
 	harmless bool
 	begun    time.Time
+	entered  time.Time       // when the attempt began
 	tries    *retry.Attempts // made at the first failure
 	made     int
 	known    outcome.Outcome // the worst of the attempts made
@@ -175,7 +177,21 @@ func (c *call) enter(ctx context.Context) (end time.Time, err error) {
 		}
 	}
 	c.made++
+	c.entered = now
 	return end, nil
+}
+
+// gaveUp reports whether the attempt failed because of its caller, not of its
+// target: the caller cancelled, or left it less than a tenth of the time an
+// attempt may take.
+func (c *call) gaveUp(ctx context.Context) bool {
+	switch err := ctx.Err(); {
+	case err == nil:
+		return false
+	case errors.Is(err, context.Canceled):
+		return true
+	}
+	return time.Since(c.entered) < c.g.try/10
 }
 
 // leave gives back what enter took.

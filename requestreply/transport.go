@@ -177,7 +177,7 @@ func (t *Transport) attempt(ctx context.Context, r *http.Request, header http.He
 	done = true
 	if err != nil {
 		cancel()
-		c.leave(sign(err, cancelled(ctx)))
+		c.leave(sign(err, c.gaveUp(ctx)))
 		return nil, err
 	}
 	err = ofStatus(resp, nil)
