@@ -32,9 +32,24 @@ func decode(data []byte, v any, allowUnknown bool) *requestreply.Problem {
 		return invalid(errors.New("there is something after the JSON value"))
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return invalid(err)
+		return invalid(place(data, reflect.TypeOf(v).Elem(), err))
 	}
 	return nil
+}
+
+// place finds where in data a type did not fit: encoding/json names Go's
+// fields on the way there, and no index.
+func place(data []byte, t reflect.Type, err error) error {
+	typ, ok := errors.AsType[*json.UnmarshalTypeError](err)
+	if !ok {
+		return err
+	}
+	s := scanner{d: json.NewDecoder(bytes.NewReader(data)), allowUnknown: true, upTo: typ.Offset, want: kind(typ.Type)}
+	s.d.UseNumber()
+	if at := s.value(t, "", 0); at != nil {
+		return at
+	}
+	return err
 }
 
 // invalid is the answer to a body that does not decode. It names the place
@@ -42,13 +57,10 @@ func decode(data []byte, v any, allowUnknown bool) *requestreply.Problem {
 func invalid(err error) *requestreply.Problem {
 	p := &requestreply.Problem{Status: 400, Title: "Bad Request", Detail: "the body does not decode"}
 	var at *placed
-	var typ *json.UnmarshalTypeError
 	var syn *json.SyntaxError
 	switch {
 	case errors.As(err, &at):
 		p.Fields = map[string]string{at.pointer: at.what}
-	case errors.As(err, &typ):
-		p.Fields = map[string]string{dotted(typ.Field): "want " + kind(typ.Type)}
 	case errors.As(err, &syn):
 		p.Detail = fmt.Sprintf("the body is not JSON at byte %d", syn.Offset)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
@@ -61,14 +73,6 @@ func invalid(err error) *requestreply.Problem {
 type placed struct{ pointer, what string }
 
 func (e *placed) Error() string { return e.pointer + ": " + e.what }
-
-// dotted turns encoding/json's path into a pointer.
-func dotted(path string) string {
-	if path == "" {
-		return ""
-	}
-	return "/" + strings.ReplaceAll(path, ".", "/")
-}
 
 func kind(t reflect.Type) string {
 	switch t.Kind() {
@@ -94,6 +98,9 @@ func kind(t reflect.Type) string {
 type scanner struct {
 	d            *json.Decoder
 	allowUnknown bool
+
+	upTo int64  // where the value at fault was read, zero when none is sought
+	want string // there
 }
 
 // value checks one value, to be decoded into t; t is nil where the type says
@@ -105,6 +112,11 @@ func (s *scanner) value(t reflect.Type, at string, depth int) error {
 	tok, err := s.d.Token()
 	if err != nil {
 		return err
+	}
+	// A value ends at least two bytes after the one before it; of a list or
+	// object the offset may be the byte after its first.
+	if s.upTo > 0 && s.d.InputOffset() >= s.upTo-1 {
+		return &placed{cut(at), "want " + s.want}
 	}
 	t = transparent(t)
 	switch tok {

@@ -17,7 +17,8 @@ import (
 // problem makes an answer of our own. known is what is known of the effect.
 func problem(status int, known outcome.Outcome, detail string) *requestreply.Problem {
 	p := &requestreply.Problem{Status: status, Title: http.StatusText(status), Detail: detail}
-	if o, _ := outcome.Status(status, false); o != known {
+	// A Retry-After may yet change what a status of the server's fault says.
+	if o, _ := outcome.Status(status, false); o != known || status >= 500 {
 		p.Known = known.String()
 	}
 	return p

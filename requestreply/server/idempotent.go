@@ -105,7 +105,8 @@ func (h handler) finish(ctx context.Context, c Claim, r Reply) error {
 // A recorder holds an answer back until it is stored, up to max bytes of it.
 type recorder struct {
 	w       http.ResponseWriter
-	header  http.Header
+	header  http.Header // the handler's
+	sent    http.Header // as it was when the handler wrote it
 	status  int
 	body    bytes.Buffer
 	max     int
@@ -117,7 +118,7 @@ func (r *recorder) Header() http.Header { return r.header }
 func (r *recorder) WriteHeader(status int) {
 	if r.status == 0 && status >= 200 {
 		r.status = status
-		r.header = r.header.Clone() // later changes are not of this answer
+		r.sent = r.header.Clone()
 	}
 }
 
@@ -136,7 +137,7 @@ func (r *recorder) Write(p []byte) (int, error) {
 // reply is what was recorded.
 func (r *recorder) reply() Reply {
 	r.WriteHeader(http.StatusOK)
-	v := Reply{Status: r.status, Header: r.header, Body: r.body.Bytes()}
+	v := Reply{Status: r.status, Header: r.sent, Body: r.body.Bytes()}
 	if r.passing {
 		v.Body, v.Missing = nil, TooLarge
 	}
@@ -151,6 +152,6 @@ func (r *recorder) pass() {
 }
 
 func (r *recorder) flush() {
-	send(r.w, Reply{Status: r.status, Header: r.header, Body: r.body.Bytes()})
+	send(r.w, Reply{Status: r.status, Header: r.sent, Body: r.body.Bytes()})
 	r.body.Reset()
 }
