@@ -44,12 +44,15 @@ func over(t *testing.T, h http.Handler) fireforget.Deliverer {
 
 // A receiver that is down until a moment, and what it took.
 type downUntil struct {
+	mu    sync.Mutex
 	up    time.Time
 	calls int
 	got   []string
 }
 
 func (d *downUntil) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.calls++
 	if time.Now().Before(d.up) {
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -150,11 +153,14 @@ func TestAntiPatternAcknowledgeBeforeCommit(t *testing.T) {
 			return len(dead(t, s, fireforget.Filter{}))
 		}
 		// The database of both fails for its first seven writes.
+		var mu sync.Mutex
 		var naive []string
 		writes := 0
 		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
 			w.WriteHeader(http.StatusNoContent)
+			mu.Lock()
+			defer mu.Unlock()
 			if writes++; writes > 7 {
 				naive = append(naive, string(body))
 			}
@@ -166,6 +172,8 @@ func TestAntiPatternAcknowledgeBeforeCommit(t *testing.T) {
 		writes = 0
 		take := fireforget.NewReceiver(webhook.Verifier{Secrets: []webhook.Secret{key}}, inbox.New("in", inbox.NewMem(), nil),
 			func(_ context.Context, _ *sql.Tx, m webhook.Message) error {
+				mu.Lock()
+				defer mu.Unlock()
 				if writes++; writes <= 7 {
 					return errDisk
 				}

@@ -105,6 +105,7 @@ type world struct {
 	key     webhook.Secret
 	in      *injector
 	handler http.Handler
+	mu      sync.Mutex // guards effects
 	effects map[string][]string
 }
 
@@ -113,6 +114,8 @@ func newWorld(t *testing.T, mode fault, n int) *world {
 	w.handler = fireforget.NewReceiver(webhook.Verifier{Secrets: []webhook.Secret{w.key}}, inbox.New("in", inbox.NewMem(), nil),
 		func(_ context.Context, _ *sql.Tx, m webhook.Message) error {
 			key := m.ID[:len(m.ID)-1]
+			w.mu.Lock()
+			defer w.mu.Unlock()
 			w.effects[key] = append(w.effects[key], m.ID)
 			return nil
 		}, nil)

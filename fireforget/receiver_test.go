@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -24,9 +25,7 @@ func request(t testing.TB, id, body string, by webhook.Signer) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, "/in", strings.NewReader(body))
 	h, err := webhook.Headers(id, time.Now(), []byte(body), by)
 	require.NoError(t, err)
-	for k, v := range h {
-		r.Header[k] = v
-	}
+	maps.Copy(r.Header, h)
 	return r
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -115,9 +116,7 @@ func (w *webhookDeliverer) Deliver(ctx context.Context, it Item) error {
 	}
 	req.Header.Set("User-Agent", "crosstie-fireforget")
 	req.Header.Set("Crosstie-Attempt", strconv.Itoa(it.Attempt+1))
-	for k, v := range signed {
-		req.Header[k] = v
-	}
+	maps.Copy(req.Header, signed)
 	resp, err := w.client.Do(req)
 	if err != nil {
 		return w.unsent(err, connected.Load())

@@ -149,7 +149,7 @@ func TestWebhookFaults(t *testing.T) {
 			_, _ = io.WriteString(w, "only this")
 		case "/huge":
 			w.WriteHeader(http.StatusOK)
-			for i := 0; i < 1<<12; i++ {
+			for range 1 << 12 {
 				if _, err := w.Write(make([]byte, 16<<10)); err != nil {
 					return // it was cut off, as it should be
 				}
