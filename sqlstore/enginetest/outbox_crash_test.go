@@ -8,7 +8,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -138,7 +137,45 @@ func (j *judge) handler() http.Handler {
 	})
 }
 
-// TestOutboxKill kills a process that sends and relays at random moments. The
+// live runs a child until it is killed at a random moment, and reports what it
+// acknowledged.
+func live(t *testing.T, file string, acked func(order)) {
+	cmd := child(t, "send and relay", file)
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	lines := bufio.NewReader(out)
+	mercy, moment := 1+rand.IntN(150), rand.IntN(30_000)
+	if rand.IntN(3) == 0 {
+		moment = rand.IntN(700_000) // long enough to take over what the last one held
+	}
+	for n := 0; ; n++ {
+		line, err := lines.ReadBytes('\n')
+		if err != nil {
+			break // a half line is no acknowledgement
+		}
+		var o order
+		if err := json.Unmarshal(line, &o); err != nil {
+			t.Errorf("%v: %s", err, line)
+			_ = cmd.Process.Kill()
+			break
+		}
+		acked(o)
+		if n == mercy {
+			time.AfterFunc(time.Duration(moment)*time.Microsecond, func() { _ = cmd.Process.Kill() })
+		}
+	}
+	if cmd.Wait() == nil {
+		t.Error("the child ended by itself")
+	}
+}
+
+// TestOutboxKill kills processes that send and relay at random moments. The
 // parent is the judge: every order whose acceptance was printed is in the
 // database, every order in the database took effect, once, and in order.
 func TestOutboxKill(t *testing.T) {
@@ -158,31 +195,20 @@ func TestOutboxKill(t *testing.T) {
 	_, err = db.ExecContext(t.Context(), orderTable)
 	require.NoError(t, err)
 
+	var mu sync.Mutex
 	acked := map[string]int{} // key -> the largest n whose acceptance was seen
-	for range kills {
-		cmd := child(t, "send and relay", file)
-		out, err := cmd.StdoutPipe()
-		require.NoError(t, err)
-		require.NoError(t, cmd.Start())
-		lines := bufio.NewReader(out)
-		mercy, moment := 1+rand.IntN(150), rand.IntN(30_000)
-		if rand.IntN(3) == 0 {
-			moment = rand.IntN(700_000) // long enough to take over what the last one held
+	for range kills / 2 {
+		var pair sync.WaitGroup // two processes share the keys and the work
+		for range 2 {
+			pair.Go(func() {
+				live(t, file, func(o order) {
+					mu.Lock()
+					defer mu.Unlock()
+					acked[o.Key] = max(acked[o.Key], o.N)
+				})
+			})
 		}
-		for n := 0; ; n++ {
-			line, err := lines.ReadBytes('\n')
-			if err == io.EOF {
-				break
-			}
-			require.NoError(t, err)
-			var o order
-			require.NoError(t, json.Unmarshal(line, &o), string(line))
-			acked[o.Key] = max(acked[o.Key], o.N)
-			if n == mercy {
-				time.AfterFunc(time.Duration(moment)*time.Microsecond, func() { _ = cmd.Process.Kill() })
-			}
-		}
-		require.Error(t, cmd.Wait(), "killed")
+		pair.Wait()
 	}
 
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
