@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -44,6 +45,7 @@ type asleep struct {
 	mu     sync.Mutex
 	paused bool
 	lost   int
+	calls  int
 }
 
 var errAsleep = errors.New("not reachable")
@@ -57,6 +59,7 @@ func (a *asleep) set(paused bool) {
 func (a *asleep) off() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.calls++
 	return a.paused
 }
 
@@ -138,4 +141,76 @@ func ridesOutStore(t *testing.T) {
 	require.ErrorIs(t, err, errAsleep, "the last result could not be written")
 	_, ok := errors.AsType[*fireforget.Error](err)
 	require.True(t, ok)
+}
+
+func backsOff(t *testing.T) {
+	s := &asleep{Store: fireforget.NewMem()}
+	r := fireforget.NewRelay(s, nil)
+	var j journal
+	r.Handle("dest", &j, nil)
+	s.set(true)
+	stop := start(t, r)
+	time.Sleep(time.Hour)
+	s.mu.Lock()
+	calls := s.calls
+	s.mu.Unlock()
+	require.Less(t, calls, 1000, "in an hour")
+	send(t, s.Store, "dest", "", "x")
+	s.set(false)
+	time.Sleep(6 * time.Second)
+	require.Len(t, j.all(), 1)
+	require.NoError(t, stop())
+}
+
+// rescuesBesideLong: attempts that take minutes, with their leases extended
+// all the while, do not stand in the way of what a dead relay left.
+func rescuesBesideLong(t *testing.T) {
+	s := fireforget.NewMem()
+	r := fireforget.NewRelay(s, nil)
+	var j journal
+	r.Handle("dest", fireforget.DelivererFunc(func(ctx context.Context, it fireforget.Item) error {
+		if string(it.Body) == "long" {
+			time.Sleep(10 * time.Minute)
+		}
+		return j.Deliver(ctx, it)
+	}), &fireforget.RouteOptions{Timeout: -1})
+	for i := range 10 {
+		send(t, s, "dest", fmt.Sprint("dead", i), "left")
+		send(t, s, "dest", "", "left")
+	}
+	require.Len(t, claim(t, s, "dest"), 20) // for a minute
+	for i := range 5 {
+		send(t, s, "dest", fmt.Sprint("long", i), "long")
+		send(t, s, "dest", "", "long")
+	}
+	stop := start(t, r)
+	time.Sleep(61 * time.Second)
+	require.Equal(t, slices.Repeat([]string{"left"}, 20), j.all())
+	time.Sleep(10 * time.Minute)
+	require.Len(t, j.all(), 30)
+	require.NoError(t, stop())
+}
+
+func rescuesOnce(t *testing.T) {
+	s := fireforget.NewMem()
+	for i := range 50 {
+		send(t, s, "dest", fmt.Sprint(i), "x")
+		send(t, s, "dest", "", "x")
+	}
+	require.Len(t, claim(t, s, "dest"), 100)
+	var j journal
+	var stops []func() error
+	for range 3 {
+		r := fireforget.NewRelay(s, nil)
+		r.Handle("dest", fireforget.DelivererFunc(func(ctx context.Context, it fireforget.Item) error {
+			time.Sleep(30 * time.Second) // three times the lease
+			return j.Deliver(ctx, it)
+		}), &fireforget.RouteOptions{Concurrency: 100})
+		stops = append(stops, start(t, r))
+	}
+	time.Sleep(5 * time.Minute)
+	for _, stop := range stops {
+		require.NoError(t, stop())
+	}
+	require.Len(t, j.all(), 100, "each attempted once")
 }

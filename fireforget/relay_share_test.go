@@ -83,3 +83,89 @@ func leavesOthers(t *testing.T) {
 	require.NoError(t, stop())
 	require.ElementsMatch(t, []string{"1", "2"}, k.all())
 }
+
+func releasesLanes(t *testing.T) {
+	s := &asleep{Store: fireforget.NewMem()}
+	r := fireforget.NewRelay(s, nil)
+	var j journal
+	r.Handle("dest", &j, nil)
+	stop := start(t, r)
+	for i := range 10 {
+		send(t, s, "dest", "key", fmt.Sprint(i))
+	}
+	synctest.Wait()
+	require.Len(t, j.all(), 10)
+	s.set(true)
+	send(t, s.Store, "dest", "key", "for another")
+	require.Len(t, claim(t, s.Store, "dest"), 1, "well before the lease is over")
+	s.set(false)
+	require.NoError(t, stop())
+}
+
+// sameLane returns n keys of one lane.
+func sameLane(t *testing.T, n int) (keys []string) {
+	s := fireforget.NewMem()
+	for i := range 200 * n {
+		send(t, s, "dest", fmt.Sprint("key", i), "x")
+	}
+	byLane := map[int][]string{}
+	for range 200 {
+		for _, e := range claim(t, s, "dest") {
+			if byLane[e.Lane] = append(byLane[e.Lane], e.Key); len(byLane[e.Lane]) == n {
+				return byLane[e.Lane]
+			}
+		}
+	}
+	t.Fatal("no lane has so many keys")
+	return nil
+}
+
+func takesTurns(t *testing.T) {
+	keys := sameLane(t, 4)
+	s := fireforget.NewMem()
+	var js [2]journal
+	var stops []func() error
+	for i := range js {
+		r := fireforget.NewRelay(s, nil)
+		r.Handle("dest", fireforget.DelivererFunc(func(ctx context.Context, it fireforget.Item) error {
+			time.Sleep(10 * time.Millisecond)
+			return js[i].Deliver(ctx, it)
+		}), nil)
+		stops = append(stops, start(t, r))
+	}
+	for range 3000 { // each key has more than one relay delivers at a time
+		for _, key := range keys {
+			send(t, s, "dest", key, "x")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	time.Sleep(time.Minute)
+	for i, stop := range stops {
+		require.NoError(t, stop())
+		t.Logf("relay %d: %d", i, len(js[i].all()))
+		require.Greater(t, len(js[i].all()), 1000)
+	}
+	require.Equal(t, 12_000, len(js[0].all())+len(js[1].all()))
+}
+
+// deaf is a store whose wake-ups are lost.
+type deaf struct{ fireforget.Store }
+
+func (deaf) Added() <-chan struct{} { return nil }
+
+func polls(t *testing.T) {
+	s := deaf{fireforget.NewMem()}
+	r := fireforget.NewRelay(s, nil)
+	var j journal
+	r.Handle("dest", &j, nil)
+	stop := start(t, r)
+	time.Sleep(time.Minute)
+	for range 10 {
+		send(t, s, "dest", "", "x")
+		began := len(j.all())
+		time.Sleep(250 * time.Millisecond)
+		synctest.Wait()
+		require.Len(t, j.all(), began+1)
+	}
+	require.NoError(t, stop())
+}

@@ -93,6 +93,12 @@ func TestRelay(t *testing.T) {
 		"a zombie is fenced":                                 fencesZombies,
 		"a store that fails is tried again":                  ridesOutStore,
 		"many relays share the work":                         shares,
+		"a lane with nothing to do is given back":            releasesLanes,
+		"relays take turns at a lane that never runs dry":    takesTurns,
+		"a wake-up that is lost costs one poll":              polls,
+		"a store that is down is not hammered":               backsOff,
+		"long attempts do not keep a dead relay's waiting":   rescuesBesideLong,
+		"two relays do not both take what a dead one left":   rescuesOnce,
 		"the attempt's limit ends it":                        limitsAttempts,
 		"one Run at a time":                                  runsOnce,
 		"a backlog larger than memory's window is delivered": backlog,
@@ -157,16 +163,18 @@ func honoursRetryAfter(t *testing.T) {
 	var j journal
 	r.Handle("dest", fireforget.DelivererFunc(func(_ context.Context, it fireforget.Item) error {
 		j.note("")
-		return retry.After([]time.Duration{time.Hour, time.Second}[it.Attempt], errors.New("busy"))
-	}), &fireforget.RouteOptions{Schedule: []time.Duration{time.Minute}})
+		return retry.After([]time.Duration{time.Hour, time.Second, time.Second}[it.Attempt], errors.New("busy"))
+	}), &fireforget.RouteOptions{Schedule: []time.Duration{time.Minute, time.Minute}})
 	stop := start(t, r)
 	send(t, s, "dest", "", "x")
 	time.Sleep(3 * time.Hour)
 	require.NoError(t, stop())
-	require.Len(t, j.at, 2)
-	wait := j.at[1].Sub(j.at[0])
-	require.GreaterOrEqual(t, wait, time.Hour)
-	require.LessOrEqual(t, wait, 67*time.Minute)
+	require.Len(t, j.at, 3)
+	for i, want := range []time.Duration{time.Hour, time.Minute} {
+		wait := j.at[i+1].Sub(j.at[i])
+		require.GreaterOrEqual(t, wait, want)
+		require.LessOrEqual(t, wait, want+want/10+time.Second)
+	}
 }
 
 func parksPermanent(t *testing.T) {

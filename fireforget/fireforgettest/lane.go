@@ -102,6 +102,15 @@ func laneHeld(k *kit) {
 	held.Busy = []string{"b", "c"}
 	k.equal("when a is no longer busy", bodies(k.claim("one", lease, 10, held)), []string{"a2"})
 
+	// A head that waited and is due again is not handed out twice either.
+	r := result(more[0], fireforget.Again)
+	r.Attempt = failure("no")
+	k.ok(r)
+	held.Busy = []string{"a", "b"}
+	k.until("c again", func() bool { return len(k.claim("one", lease, 10, held)) == 1 })
+	held.Busy = []string{"a", "b", "c"}
+	k.equal("when all are busy", len(k.claim("one", lease, 10, held)), 0)
+
 	stale := held
 	stale.Epoch--
 	k.add(entry("d", "d1"))
