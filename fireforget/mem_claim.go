@@ -56,9 +56,6 @@ func (m *mem) claimLanes(out []Entry, d *memDest, c Claim, w Want, max int, now 
 		}
 		out = m.claimLane(out, l, h.Busy, max, now)
 	}
-	if w.Shut {
-		return out
-	}
 	for _, l := range d.lanes { // in random order, which shares them fairly
 		if len(out) >= max {
 			break

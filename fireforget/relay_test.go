@@ -94,7 +94,7 @@ func TestRelay(t *testing.T) {
 		"a store that fails is tried again":                  ridesOutStore,
 		"many relays share the work":                         shares,
 		"a lane with nothing to do is given back":            releasesLanes,
-		"relays take turns at a lane that never runs dry":    takesTurns,
+		"a relay that joins gets its share":                  joins,
 		"a wake-up that is lost costs one poll":              polls,
 		"a store that is down is not hammered":               backsOff,
 		"long attempts do not keep a dead relay's waiting":   rescuesBesideLong,

@@ -55,8 +55,7 @@ type hold struct {
 	to     string
 	lane   int
 	epoch  int64
-	seq    int64 // zero for a lane
-	since  time.Time
+	seq    int64           // zero for a lane
 	ctx    context.Context // ends when the lease is lost
 	cancel context.CancelCauseFunc
 	busy   map[string]struct{} // keys of a lane with unsettled items

@@ -11,11 +11,6 @@ const (
 	ahead = 500 * time.Millisecond
 	// maxAhead is the most items of a destination one relay claims.
 	maxAhead = 1024
-	// tenure is how long a lane is read on before it is let drain, so that
-	// relays that share the work take turns. A lane that does not drain in a
-	// second tenure, because one key is slow, is read on: the other keys of
-	// the lane do not wait for that key.
-	tenure = time.Second
 )
 
 // claimAll claims and dispatches until ctx ends.
@@ -53,7 +48,7 @@ func (s *shift) claimAll(ctx context.Context) {
 // claim asks for what there is room for. Its context does not end with Run's:
 // what is claimed by a call that was cut short would wait for its lease.
 func (s *shift) claim() ([]Entry, error) {
-	ws := s.wants(time.Now())
+	ws := s.wants()
 	if len(ws) == 0 {
 		return nil, nil
 	}
@@ -63,7 +58,7 @@ func (s *shift) claim() ([]Entry, error) {
 }
 
 // wants says what there is room for.
-func (s *shift) wants(now time.Time) (ws []Want) {
+func (s *shift) wants() (ws []Want) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.relay.eachRoute(func(rt *route) {
@@ -81,9 +76,6 @@ func (s *shift) wants(now time.Time) (ws []Want) {
 		}
 		w := Want{To: d.to, Max: room}
 		for _, h := range d.lanes {
-			if (now.Sub(h.since)/tenure)%2 == 1 {
-				continue
-			}
 			held := Held{Lane: h.lane, Epoch: h.epoch}
 			for k := range h.busy {
 				held.Busy = append(held.Busy, k)
@@ -108,7 +100,6 @@ func (d *dest) target() int {
 func (s *shift) dispatch(es []Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
 	for len(es) > 0 {
 		e := es[0]
 		n := 1 // messages of one key that stand together are one task
@@ -122,7 +113,7 @@ func (s *shift) dispatch(es []Entry) {
 			s.o.Logger.Error("claimed_without_handler", "to", e.To)
 			continue
 		}
-		h := s.holdOf(d, &e, now)
+		h := s.holdOf(d, &e)
 		if _, busy := h.busy[e.Key]; busy && e.Lane > 0 {
 			continue // we have its messages already
 		}
@@ -146,14 +137,14 @@ func (s *shift) dispatch(es []Entry) {
 }
 
 // holdOf returns the hold that e was claimed under. s.mu is held.
-func (s *shift) holdOf(d *dest, e *Entry, now time.Time) *hold {
+func (s *shift) holdOf(d *dest, e *Entry) *hold {
 	if h := d.lanes[e.Lane]; h != nil && e.Lane > 0 {
 		if h.epoch == e.Epoch {
 			return h
 		}
 		s.lose(h) // it ran out, and we were granted it again
 	}
-	h := &hold{to: e.To, lane: e.Lane, epoch: e.Epoch, since: now}
+	h := &hold{to: e.To, lane: e.Lane, epoch: e.Epoch}
 	h.ctx, h.cancel = context.WithCancelCause(s.base)
 	s.holds[h] = struct{}{}
 	if e.Lane == 0 {

@@ -111,8 +111,6 @@ type Want struct {
 	Max int
 	// Held are the lanes of To that the claimer holds and wants to read on.
 	Held []Held
-	// Shut stops Claim from leasing lanes it does not hold.
-	Shut bool
 }
 
 // A Held is a lane that its claimer reads on.

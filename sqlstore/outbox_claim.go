@@ -157,7 +157,7 @@ func (c *claiming) lanes(w *want, until int) error {
 			}
 		}
 	}
-	if w.Shut || len(w.parts) == 0 {
+	if len(w.parts) == 0 {
 		return nil
 	}
 	from := rand.IntN(len(w.parts))

@@ -45,7 +45,6 @@ func TestStore(t *testing.T, open func(t *testing.T) fireforget.Store) {
 		{"a held lane is read on without its busy keys", laneHeld},
 		{"a waiting head blocks its key and no other", headWaits},
 		{"a delayed head blocks its key", headDelayed},
-		{"a shut want leases no lane", shut},
 		{"a batch is settled in order, and the lost are named", batch},
 		{"parked messages stay, with their history", parked},
 		{"filters and pages of dead letters", filters},

@@ -187,16 +187,6 @@ func headDelayed(k *kit) {
 	k.equal("order", got, []string{"a0", "a1", "a2"})
 }
 
-func shut(k *kit) {
-	k.add(entry("a", "keyed"), entry("", "free"))
-	es, err := k.s.Claim(k.Context(), fireforget.Claim{
-		Owner: "one", Lease: lease, Wants: []fireforget.Want{{To: "dest", Max: 10, Shut: true}},
-	})
-	k.must(err)
-	k.equal("claimed", bodies(es), []string{"free"})
-	k.equal("claimed by another", bodies(k.claim("two", lease, 10)), []string{"keyed"})
-}
-
 func stop(k *kit) {
 	for i := range 3 {
 		k.add(entry("a", fmt.Sprint("a", i)), entry("b", fmt.Sprint("b", i)))
