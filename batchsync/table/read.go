@@ -85,7 +85,7 @@ func (t *Table[T]) read(ctx context.Context, after string) (p batchsync.Page[T],
 		if err != nil {
 			var zero T
 			row.Value, row.Err = zero, fmt.Errorf("table: the row does not fit: %w", scanError(err))
-			row.Raw = []byte(fmt.Sprintf("%s where %s = %q", t.name, t.plan.columns[t.plan.key].name, text))
+			row.Raw = fmt.Appendf(nil, "%s where %s = %q", t.name, t.plan.columns[t.plan.key].name, text)
 		}
 		p.Rows, last = append(p.Rows, row), key
 		key = nil
