@@ -267,6 +267,12 @@ func TestLargeRecords(t *testing.T) {
 			require.Equal(t, "line 4", got[2].Pos)
 		}
 	}
+	for over := range 3 { // of several lines, none of which is too long
+		cell := strings.Repeat("x", 500) + "\n" + strings.Repeat("x", limit-505+over)
+		got := rows(t, source[texts]("a,b\n1,\""+cell+"\"\n3,3\n", &csvrow.Options{MaxRecord: limit}))
+		require.Equal(t, over == 0, got[0].Err == nil, "%d: %v", over, got[0].Err)
+		require.Equal(t, texts{"3", "3"}, got[len(got)-1].Value)
+	}
 	// One line far larger than any buffer, and an open quote before many lines.
 	huge := "a,b\n" + strings.Repeat("y", 300_000) + "\n3,3\n\"" + strings.Repeat("z,z\n", 1000) + "4,4\n"
 	got = rows(t, source[texts](huge, &csvrow.Options{MaxRecord: limit}))
@@ -300,7 +306,8 @@ func TestReadErrorsAreNotTheEnd(t *testing.T) {
 func TestAReplacedFileIsNotReadOn(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "items.csv")
 	write := func(text string) { require.NoError(t, os.WriteFile(path, []byte(text), 0o600)) }
-	body := "a,1,1\nb,2,2\nc,3,3\n"
+	long := strings.Repeat("b", 100) // so that nothing before it vouches for the position
+	body := "a,1,1\n" + long + ",2,2\nc,3,3\n"
 	write(head + body)
 	src := csvrow.File[item](path, &csvrow.Options{PageRows: 2})
 	at := ""
@@ -329,7 +336,7 @@ func TestAReplacedFileIsNotReadOn(t *testing.T) {
 	for name, text := range map[string]string{
 		"shorter":        head + "a,1,1\n",
 		"other rows":     head + "x,1,1\ny,2,2\nz,3,3\n",
-		"another header": "price,sku,stock\n1,a,1\n2,b,2\n3,c,3\n",
+		"another header": "sku,stock,price\n" + body,
 	} {
 		write(text)
 		_, err = resume()
