@@ -97,8 +97,7 @@ func BenchmarkGuard(b *testing.B) {
 		})
 		b.Run("cancelable/"+c.name, func(b *testing.B) {
 			b.ReportAllocs()
-			ctx, cancel := context.WithCancel(context.Background())
-			defer cancel()
+			ctx := b.Context()
 			for b.Loop() {
 				if err := c.call(ctx); err != nil {
 					b.Fatal(err)

@@ -51,35 +51,33 @@ func TestAntipatternBlindRepeat(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		})
 	}
-	orders := 0
+	var orders atomic.Int64
 	plain := server.Handle(func(_ context.Context, _ Order) (Receipt, error) {
-		orders++
-		return Receipt{Number: orders}, nil
+		return Receipt{Number: int(orders.Add(1))}, nil
 	}, nil)
 
 	t.Run("the naive loop orders twice", func(t *testing.T) {
-		orders = 0
+		orders.Store(0)
 		require.NoError(t, naive(flaky(t, plain)))
-		require.Equal(t, 2, orders)
+		require.EqualValues(t, 2, orders.Load())
 	})
 	t.Run("ours orders once and says that it does not know", func(t *testing.T) {
-		orders = 0
+		orders.Store(0)
 		place := requestreply.Endpoint[Order, Receipt]{URL: flaky(t, plain)}
 		_, err := place.Call(t.Context(), Order{"84879", 1})
 		require.Equal(t, outcome.Unknown, outcome.Of(err))
-		require.Equal(t, 1, orders)
+		require.EqualValues(t, 1, orders.Load())
 	})
 	t.Run("with a key it orders once and gets its answer", func(t *testing.T) {
-		orders = 0
+		orders.Store(0)
 		keyed := server.HandleTx(server.NewMemKeys(), func(context.Context, *sql.Tx, Order) (Receipt, error) {
-			orders++
-			return Receipt{Number: orders}, nil
+			return Receipt{Number: int(orders.Add(1))}, nil
 		}, nil)
 		place := requestreply.Endpoint[Order, Receipt]{URL: flaky(t, keyed), Keyed: true}
 		receipt, err := place.Call(t.Context(), Order{"84879", 1})
 		require.NoError(t, err)
 		require.Equal(t, 1, receipt.Number)
-		require.Equal(t, 1, orders)
+		require.EqualValues(t, 1, orders.Load())
 	})
 }
 
@@ -94,7 +92,7 @@ func TestAntipatternHammering(t *testing.T) {
 			if err == nil && resp.StatusCode == 200 {
 				return nil
 			}
-			time.Sleep(100 * time.Millisecond) // and ctx is for others
+			<-time.After(100 * time.Millisecond) // and ctx is for others
 		}
 		return errors.New("gave up")
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,14 +91,14 @@ func TestEndpointAnswers(t *testing.T) {
 }
 
 func TestEndpointRequest(t *testing.T) {
-	type seen struct {
+	type request struct {
 		Method, URI, Body string
 		Header            http.Header
 	}
-	var got seen
+	requests := make(chan request, 1)
 	url := serving(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		got = seen{r.Method, r.RequestURI, string(body), r.Header}
+		requests <- request{r.Method, r.RequestURI, string(body), r.Header}
 		w.WriteHeader(204)
 	})
 	header := http.Header{"X-Api-Version": {"2"}}
@@ -108,6 +109,7 @@ func TestEndpointRequest(t *testing.T) {
 		e := requestreply.Endpoint[Order, Receipt]{Method: method, URL: url + "/a%2Fb?c=d", Header: header}
 		_, err := e.Call(requestreply.WithIdempotencyKey(t.Context(), "k"), Order{"a", 1})
 		require.NoError(t, err)
+		got := <-requests
 		require.Equal(t, want, got.Body, method)
 		require.Equal(t, "/a%2Fb?c=d", got.URI)
 		require.Equal(t, "2", got.Header.Get("X-Api-Version"))
@@ -120,13 +122,14 @@ func TestEndpointRequest(t *testing.T) {
 // Without a key in the context a keyed endpoint makes one and keeps it for
 // all attempts, and the error names it.
 func TestEndpointMakesAKey(t *testing.T) {
-	var keys []string
+	var seen notes
 	url := serving(t, func(_ http.ResponseWriter, r *http.Request) {
-		keys = append(keys, r.Header.Get("Idempotency-Key"))
+		seen.add(r.Header.Get("Idempotency-Key"))
 		panic(http.ErrAbortHandler)
 	})
 	e := requestreply.Endpoint[Order, Receipt]{URL: url, Keyed: true, Guard: requestreply.NewGuard(&requestreply.Options{Retry: quick})}
 	_, err := e.Call(t.Context(), Order{})
+	keys := seen.take()
 	require.Len(t, keys, 4)
 	key := asError(t, err).Key
 	for _, k := range keys {
@@ -225,8 +228,8 @@ func TestEndpointRefusesBadInput(t *testing.T) {
 
 // A redirect would carry the caller's headers away.
 func TestEndpointFollowsNoRedirect(t *testing.T) {
-	asked := false
-	other := serving(t, func(http.ResponseWriter, *http.Request) { asked = true })
+	var asked notes
+	other := serving(t, func(http.ResponseWriter, *http.Request) { asked.add("") })
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		url := serving(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other, status) })
 		_, err := requestreply.Endpoint[Order, Receipt]{URL: url, Header: http.Header{"X-Api-Key": {"s"}}}.Call(t.Context(), Order{})
@@ -234,22 +237,21 @@ func TestEndpointFollowsNoRedirect(t *testing.T) {
 		require.Equal(t, want, outcome.Of(err), "%v", err)
 		require.Equal(t, status, asError(t, err).Status)
 	}
-	require.False(t, asked)
+	require.Empty(t, asked.take())
 }
 
 // One loop of repeats, not one around another.
 func TestEndpointOnAGuardedTransport(t *testing.T) {
-	n := 0
-	url := serving(t, func(w http.ResponseWriter, _ *http.Request) { n++; w.WriteHeader(500) })
+	var n atomic.Int64
+	url := serving(t, func(w http.ResponseWriter, _ *http.Request) { n.Add(1); w.WriteHeader(500) })
 	client := &http.Client{Transport: &requestreply.Transport{Guard: requestreply.NewGuard(&requestreply.Options{Retry: quick})}}
 	_, err := requestreply.Endpoint[struct{}, Receipt]{Method: "GET", URL: url, Client: client}.Call(t.Context(), struct{}{})
 	require.Equal(t, 500, asError(t, err).Status)
-	require.Equal(t, 4, n)
+	require.EqualValues(t, 4, n.Swap(0))
 
-	client.Transport.(*requestreply.Transport).Base = roundTrip(func(*http.Request) (*http.Response, error) { n++; return nil, errLost })
-	n = 0
+	client.Transport.(*requestreply.Transport).Base = roundTrip(func(*http.Request) (*http.Response, error) { n.Add(1); return nil, errLost })
 	_, err = requestreply.Endpoint[struct{}, Receipt]{Method: "GET", URL: url, Client: client}.Call(t.Context(), struct{}{})
-	require.Equal(t, 4, n)
+	require.EqualValues(t, 4, n.Swap(0))
 	require.Equal(t, 4, asError(t, err).Attempts)
 	require.Equal(t, outcome.Unknown, outcome.Of(err))
 }

@@ -133,17 +133,35 @@ func TestNetHTTPReplayTrap(t *testing.T) {
 	}
 }
 
+// notes are what handlers on other goroutines saw.
+type notes struct {
+	mu   sync.Mutex
+	seen []string
+}
+
+// add returns how many there were before.
+func (n *notes) add(s string) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.seen = append(n.seen, s)
+	return len(n.seen) - 1
+}
+
+// take returns the notes and begins anew.
+func (n *notes) take() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	seen := n.seen
+	n.seen = nil
+	return seen
+}
+
 // answers serves statuses in turn, then 200, and notes the requests.
-func answers(t *testing.T, fns ...http.HandlerFunc) (*httptest.Server, *[]string) {
-	var mu sync.Mutex
-	var seen []string
+func answers(t *testing.T, fns ...http.HandlerFunc) (*httptest.Server, *notes) {
+	var seen notes
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		mu.Lock()
-		n := len(seen)
-		seen = append(seen, fmt.Sprintf("%s %s %s", r.Method, r.Header.Get("Idempotency-Key"), body))
-		mu.Unlock()
-		if n < len(fns) {
+		if n := seen.add(fmt.Sprintf("%s %s %s", r.Method, r.Header.Get("Idempotency-Key"), body)); n < len(fns) {
 			fns[n](w, r)
 			return
 		}
@@ -190,8 +208,9 @@ func TestTransportRepeats(t *testing.T) {
 			r, err := http.NewRequestWithContext(requestreply.WithIdempotencyKey(t.Context(), c.key), c.method, s.URL, strings.NewReader("body"))
 			require.NoError(t, err)
 			resp, err := tr.RoundTrip(r)
-			require.Len(t, *seen, c.attempts)
-			for _, got := range *seen {
+			made := seen.take()
+			require.Len(t, made, c.attempts)
+			for _, got := range made {
 				key := ""
 				if c.key != "" {
 					key = `"k"`
@@ -234,7 +253,7 @@ func TestOneConnectionPerHost(t *testing.T) {
 			base, n := dials(t, func(tr *http.Transport) { tr.MaxConnsPerHost = 1 })
 			tr := &requestreply.Transport{Base: base, Guard: requestreply.NewGuard(&requestreply.Options{Retry: quick, MaxInFlight: 1, Timeout: 20 * time.Second})}
 			require.NoError(t, send(t, tr, "GET", s.URL, "", ""))
-			require.Len(t, *seen, 2)
+			require.Len(t, seen.take(), 2)
 			require.Equal(t, c.dials, n.Load())
 		})
 	}
@@ -310,24 +329,24 @@ func TestTransportKeysGoWhereTheyAreHonoured(t *testing.T) {
 		{[]string{host}, `"a \"key\""`},
 		{[]string{"127.0.0.1:1"}, ""},
 	} {
-		*seen = nil
+		seen.take()
 		require.NoError(t, send(t, &requestreply.Transport{KeyHosts: c.hosts}, "POST", s.URL, "x", `a "key"`))
-		require.Equal(t, []string{"POST " + c.want + " x"}, *seen, "%v", c.hosts)
+		require.Equal(t, []string{"POST " + c.want + " x"}, seen.take(), "%v", c.hosts)
 	}
 	t.Run("not by a redirect either", func(t *testing.T) {
 		from, _ := answers(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, s.URL, 303) })
-		*seen = nil
+		seen.take()
 		tr := &requestreply.Transport{KeyHosts: []string{strings.TrimPrefix(from.URL, "http://")}}
 		require.NoError(t, send(t, tr, "POST", from.URL, "x", "k"))
-		require.Equal(t, []string{"GET  "}, *seen)
+		require.Equal(t, []string{"GET  "}, seen.take())
 	})
 	t.Run("a bad key is refused before anything is sent", func(t *testing.T) {
-		*seen = nil
+		seen.take()
 		for _, key := range []string{"line\nbreak", "ü", strings.Repeat("k", 256)} {
 			err := send(t, &requestreply.Transport{KeyHosts: []string{host}}, "POST", s.URL, "x", key)
 			require.Equal(t, outcome.NotSent, outcome.Of(err), "%v", err)
 		}
-		require.Empty(t, *seen)
+		require.Empty(t, seen.take())
 	})
 }
 
@@ -340,7 +359,7 @@ func TestTransportBodyWithoutGetBody(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
 	require.Equal(t, 500, resp.StatusCode)
-	require.Equal(t, []string{"PUT  once"}, *seen)
+	require.Equal(t, []string{"PUT  once"}, seen.take())
 }
 
 func TestTransportBodyIsClosedWhenNothingIsSent(t *testing.T) {

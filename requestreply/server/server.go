@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"mime"
 	"net/http"
 	"strings"
@@ -213,9 +214,7 @@ func (h handler) toKeep(r Reply) Reply {
 }
 
 func send(w http.ResponseWriter, r Reply) {
-	for name, vs := range r.Header {
-		w.Header()[name] = vs
-	}
+	maps.Copy(w.Header(), r.Header)
 	w.WriteHeader(r.Status)
 	_, _ = w.Write(r.Body)
 }

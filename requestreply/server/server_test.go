@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -366,7 +367,7 @@ func TestZombieIsFenced(t *testing.T) {
 		var zombie *httptest.ResponseRecorder
 		wg.Go(func() { zombie = ask(h, "POST", "/", "k", body) })
 		synctest.Wait()
-		keys.down = true // renewing fails from now on
+		keys.down.Store(true) // renewing fails from now on
 		time.Sleep(10*time.Second + 1)
 		second := ask(h, "POST", "/", "k", body)
 		require.Equal(t, 200, second.Code)
@@ -381,11 +382,11 @@ func TestZombieIsFenced(t *testing.T) {
 
 type unreachable struct {
 	server.TxKeys
-	down bool
+	down atomic.Bool
 }
 
 func (u *unreachable) Renew(ctx context.Context, c server.Claim, d time.Duration) error {
-	if u.down {
+	if u.down.Load() {
 		return errBoom
 	}
 	return u.TxKeys.Renew(ctx, c, d)
