@@ -317,3 +317,31 @@ func TestSyncZombieWritesNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, good, rep.Inserted)
 }
+
+// Source, sink and checkpoints in one database, also where there is only one
+// connection: a source that kept its query open would wait for itself.
+func TestSyncTableToTable(t *testing.T) {
+	for name, conns := range pools {
+		t.Run(name, func(t *testing.T) {
+			d, db := open(t, conns, nil)
+			_, err := db.ExecContext(t.Context(), articleTable+`CREATE TABLE supply (sku TEXT PRIMARY KEY, free INTEGER NOT NULL);
+				WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100)
+				INSERT INTO supply SELECT printf('A%03d', i), i FROM n`)
+			require.NoError(t, err)
+			src := newTable[article](t, db, "supply", "sku", 7)
+			var last batchsync.Progress
+			s := batchsync.New("supply", src, newTable[article](t, db, "article", "sku", 0),
+				&batchsync.Options{Checkpoints: d.Syncs(), Progress: func(p batchsync.Progress) { last = p }})
+			rep, err := s.Run(t.Context())
+			require.NoError(t, err)
+			require.True(t, rep.Atomic)
+			require.Equal(t, batchsync.Counts{In: 100, Inserted: 100}, rep.Counts)
+			require.EqualValues(t, 100, last.Total)
+			_, err = db.ExecContext(t.Context(), `UPDATE supply SET free = free + 1 WHERE sku LIKE 'A00%'`)
+			require.NoError(t, err)
+			rep, err = s.Run(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, batchsync.Counts{In: 100, Updated: 9, Unchanged: 91}, rep.Counts)
+		})
+	}
+}
