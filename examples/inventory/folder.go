@@ -108,7 +108,7 @@ func (f *folder) take(ctx context.Context) error {
 		if isBusy(err) {
 			return fmt.Errorf("%s is in use by another process: stop it, or name another folder with -dir", f.path)
 		}
-		return fmt.Errorf("%s %s", f.path, plainly(err))
+		return about(f.path, err)
 	}
 	f.lock = db
 	return nil

@@ -101,7 +101,7 @@ func (s *system) sync(ctx context.Context, st step, bar *progress, say io.Writer
 		}
 	}
 	if err != nil {
-		return tally{}, err
+		return tally{}, about(s.folder.path, err)
 	}
 	t := tally{
 		Pattern: "batchsync", What: st.what, In: report.In, Done: report.Done(), Unchanged: report.Unchanged,

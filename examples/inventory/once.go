@@ -28,7 +28,7 @@ func once(ctx context.Context, c config, stdout, stderr io.Writer) (err error) {
 		case interrupted() != nil:
 			err = fmt.Errorf("interrupted; the same command with -dir %s goes on", s.folder.path)
 		case ctx.Err() != nil:
-			err = fmt.Errorf("%s: %w", s.folder.path, context.Cause(ctx))
+			err = about(s.folder.path, context.Cause(ctx))
 		}
 		if stop := s.close(); err == nil {
 			err = stop

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -43,7 +42,7 @@ func openReceiver(ctx context.Context, path string, secret webhook.Secret) (*rec
 	}
 	if _, err := db.ExecContext(ctx, journalSchema); err != nil {
 		db.Close()
-		return nil, fmt.Errorf("%s %s", path, plainly(err))
+		return nil, about(path, err)
 	}
 	r := &receiver{db: db}
 	r.hook = fireforget.NewReceiver(
@@ -85,7 +84,7 @@ func openStore(ctx context.Context, path, pragma string) (*sql.DB, *sqlstore.DB,
 	store, err := sqlstore.Open(ctx, db, sqlstore.SQLite, nil)
 	if err != nil {
 		db.Close()
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
+		return nil, nil, about(path, err)
 	}
 	return db, store, nil
 }

@@ -51,7 +51,7 @@ func serve(ctx context.Context, c config, stdout, stderr io.Writer) (err error) 
 	fmt.Fprintf(stdout, "  curl http://%s/status\n", at)
 	<-ctx.Done()
 	if interrupted() == nil {
-		return fmt.Errorf("%s: %w", s.folder.path, context.Cause(ctx))
+		return about(s.folder.path, context.Cause(ctx))
 	}
 	fmt.Fprintln(stderr, "stopping; what waits for delivery stays in the outbox")
 	return nil
@@ -154,7 +154,7 @@ func (p *statusPage) serve(w http.ResponseWriter, r *http.Request) {
 		err = p.numbers(r.Context(), &status.Products, &status.Stock, status.Versions)
 	}
 	if err != nil {
-		http.Error(w, "the status cannot be read: "+plainly(err), http.StatusInternalServerError)
+		http.Error(w, "the status cannot be read", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -39,17 +40,23 @@ func isBusy(err error) bool {
 	return c == lib.SQLITE_BUSY || c == lib.SQLITE_LOCKED
 }
 
-// plainly says in one line what a database's error means for the person at the terminal.
-func plainly(err error) string {
+// about says which file an error is about and, where SQLite's code tells, what it means for the person at the terminal.
+func about(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	means := ""
 	switch sqliteCode(err) {
 	case lib.SQLITE_FULL:
-		return "the disk is full: make room and run again with the same -dir, nothing confirmed is lost"
+		means = "the disk is full: make room and run again with the same -dir, what was confirmed is safe"
 	case lib.SQLITE_NOTADB, lib.SQLITE_CORRUPT:
-		return "is damaged or no SQLite database: restore it, or start anew with -fresh"
+		means = "damaged, or no SQLite database: restore it, or start anew with -fresh"
 	case lib.SQLITE_READONLY, lib.SQLITE_PERM, lib.SQLITE_CANTOPEN:
-		return "cannot be written: name a folder that can with -dir"
+		means = "it cannot be written: name a folder that can be with -dir"
 	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED:
-		return "is in use by another process"
+		means = "it is in use by another process"
+	default:
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	return err.Error()
+	return fmt.Errorf("%s: %s (%w)", path, means, err)
 }

@@ -235,6 +235,14 @@ func TestPlacesThatCannotBeUsed(t *testing.T) {
 		change(t, filepath.Join(dir, "warehouse.db"), `UPDATE warehouse SET schema = schema + 1`)
 		require.Contains(t, refused(t, hooks{}, "-once", "-dir", dir), "newer program")
 	})
+	t.Run("newer inside", func(t *testing.T) {
+		dir := fastDir(t)
+		told(t, "-dir", dir, "-reservations", "5")
+		change(t, filepath.Join(dir, "receiver.db"), `INSERT INTO crosstie_schema (version, name, oldest, at_us) VALUES (9999, 'later', 9999, 0)`)
+		line := refused(t, hooks{}, "-once", "-dir", dir)
+		require.Contains(t, line, "receiver.db")
+		require.Contains(t, line, "9999")
+	})
 	t.Run("not writable", func(t *testing.T) {
 		require.Contains(t, refused(t, hooks{}, "-once", "-dir", "/proc/inventory"), "cannot make the folder")
 		if os.Getuid() == 0 {
@@ -245,11 +253,16 @@ func TestPlacesThatCannotBeUsed(t *testing.T) {
 		require.Contains(t, refused(t, hooks{}, "-once", "-dir", dir), dir)
 	})
 	t.Run("full", func(t *testing.T) {
-		dir := fastDir(t)
-		told(t, "-dir", dir, "-reservations", "5")
-		line := refused(t, hooks{pragma: "max_page_count(1)"}, "-once", "-dir", dir, "-seed", "7")
-		require.Contains(t, line, "full")
-		told(t, "-dir", dir, "-seed", "7", "-reservations", "5")
+		for _, more := range []int{0, 2, 8} { // pages until the disk is full: in the load, while reserving, while delivering
+			dir := fastDir(t)
+			told(t, "-dir", dir, "-reservations", "5")
+			var pages int
+			require.NoError(t, openFile(t, filepath.Join(dir, "warehouse.db")).QueryRow(`PRAGMA page_count`).Scan(&pages))
+			disk := hooks{pragma: fmt.Sprintf("max_page_count(%d)", pages+more)}
+			line := refused(t, disk, "-once", "-dir", dir, "-seed", "7", "-reservations", "100")
+			require.Contains(t, line, "the disk is full: make room")
+			told(t, "-dir", dir, "-seed", "7", "-reservations", "100") // there is room, and nothing was lost
+		}
 	})
 	t.Run("port in use", func(t *testing.T) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -271,6 +284,8 @@ func TestPlacesThatCannotBeUsed(t *testing.T) {
 
 // Each invariant is broken by hand, and the check must name it.
 func TestTheCheckNamesWhatIsBroken(t *testing.T) {
+	whole := fastDir(t)
+	told(t, "-dir", whole, "-reservations", "20")
 	for _, c := range []struct{ invariant, file, statement string }{
 		{"stock = opening - reserved", "warehouse.db",
 			`UPDATE product SET reserved = reserved + 1 WHERE sku = (SELECT sku FROM product WHERE opening > reserved LIMIT 1)`},
@@ -291,9 +306,9 @@ func TestTheCheckNamesWhatIsBroken(t *testing.T) {
 	} {
 		t.Run(c.invariant, func(t *testing.T) {
 			dir := fastDir(t)
-			told(t, "-dir", dir, "-reservations", "20")
+			require.NoError(t, os.CopyFS(dir, os.DirFS(whole)))
 			change(t, filepath.Join(dir, c.file), c.statement)
-			// The load would put the opening right again, and with it what was broken.
+			// Not once again: the load would put the opening right, and with it what was broken.
 			s, err := openSystem(t.Context(), mustParse(t, "-once", "-dir", dir, "-reservations", "20"), &bytes.Buffer{}, func(err error) { t.Error(err) })
 			require.NoError(t, err)
 			defer s.close()
@@ -304,10 +319,7 @@ func TestTheCheckNamesWhatIsBroken(t *testing.T) {
 		})
 	}
 	t.Run("stock is never below zero", func(t *testing.T) {
-		dir := fastDir(t)
-		told(t, "-dir", dir, "-reservations", "5")
-		db := openFile(t, filepath.Join(dir, "warehouse.db"))
-		_, err := db.ExecContext(t.Context(), `UPDATE product SET reserved = opening + 1`)
+		_, err := openFile(t, filepath.Join(whole, "warehouse.db")).ExecContext(t.Context(), `UPDATE product SET reserved = opening + 1`)
 		require.ErrorContains(t, err, "CHECK constraint", "the database itself refuses it")
 	})
 }

@@ -47,20 +47,20 @@ func openWarehouse(ctx context.Context, path, pragma string, fail func(error)) (
 func (w *warehouse) migrate(ctx context.Context, path string) error {
 	tx, err := w.db.BeginTx(ctx, nil)
 	if err != nil {
-		return fmt.Errorf("%s %s", path, plainly(err))
+		return about(path, err)
 	}
 	defer tx.Rollback()
 	if _, err := tx.ExecContext(ctx, schema); err != nil {
-		return fmt.Errorf("%s %s", path, plainly(err))
+		return about(path, err)
 	}
 	var version int
 	switch err := tx.QueryRowContext(ctx, `SELECT schema FROM warehouse`).Scan(&version); {
 	case errors.Is(err, sql.ErrNoRows):
 		if _, err := tx.ExecContext(ctx, `INSERT INTO warehouse (schema) VALUES (?)`, schemaVersion); err != nil {
-			return fmt.Errorf("%s %s", path, plainly(err))
+			return about(path, err)
 		}
 	case err != nil:
-		return fmt.Errorf("%s %s", path, plainly(err))
+		return about(path, err)
 	case version > schemaVersion:
 		return fmt.Errorf("%s was written by a newer program (schema %d, this one knows %d): use that one, or another folder with -dir",
 			path, version, schemaVersion)
