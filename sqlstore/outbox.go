@@ -63,9 +63,10 @@ type laneKey struct {
 
 // A gauge is a count of messages that is at most a second old.
 type gauge struct {
-	mu    sync.Mutex // guards what follows
-	count int64      // as counted, and what was added here since
-	at    time.Time
+	mu       sync.Mutex // guards what follows
+	count    int64      // as counted, and what was added here since
+	at       time.Time
+	counting bool // by one sender, while the others trust the old count
 }
 
 const (
@@ -81,8 +82,14 @@ func (g *gauge) room(limit int64, count func(max int64) (int64, error)) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	age := time.Since(g.at)
-	if g.at.IsZero() || age > gaugeAge || g.count >= limit && age > gaugeFull {
+	if !g.counting && (g.at.IsZero() || age > gaugeAge || g.count >= limit && age > gaugeFull) {
+		// Not under the lock: it may wait for a connection, and who waits for
+		// a lock cannot leave when his context ends.
+		g.counting = true
+		g.mu.Unlock()
 		n, err := count(limit)
+		g.mu.Lock()
+		g.counting = false
 		if err != nil {
 			return err
 		}

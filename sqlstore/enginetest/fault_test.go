@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -20,7 +21,9 @@ import (
 
 // A full disk refuses, transiently, and harms neither what is there nor small
 // neighbours; when there is space again, writing goes on.
-func TestDiskFull(t *testing.T) {
+func TestDiskFull(t *testing.T) { synctest.Test(t, diskFull) }
+
+func diskFull(t *testing.T) {
 	s, db := open(t, 1, nil)
 	table(t, db)
 	var pages int
@@ -218,7 +221,9 @@ func TestInterleavings(t *testing.T) {
 }
 
 // A deferred constraint shows at the commit, which is everybody's.
-func TestDeferredConstraint(t *testing.T) {
+func TestDeferredConstraint(t *testing.T) { synctest.Test(t, deferredConstraint) }
+
+func deferredConstraint(t *testing.T) {
 	s, db := open(t, 1, nil)
 	_, err := db.Exec(`PRAGMA foreign_keys=ON; CREATE TABLE parent (id TEXT PRIMARY KEY);
 		CREATE TABLE note (id TEXT PRIMARY KEY, of TEXT REFERENCES parent DEFERRABLE INITIALLY DEFERRED)`)

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -47,38 +48,32 @@ func notes(t testing.TB, db *sql.DB) map[string]bool {
 	return has
 }
 
-// together starts one Tx that stays in its function until fns wait behind it,
-// so that they share the next commit. It returns their errors.
-func together(t testing.TB, s *sqlstore.DB, fns ...func(context.Context, *sql.Tx) error) []error {
+// behind starts fns one after another while a Tx holds the commit back, so that
+// they share the next one, in their order. The test must be in a bubble.
+func behind(t *testing.T, s *sqlstore.DB, fns ...func() error) []error {
 	t.Helper()
-	inside, release := make(chan struct{}), make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		err := s.Tx(t.Context(), func(context.Context, *sql.Tx) error {
-			close(inside)
-			<-release
-			return nil
-		})
-		if err != nil {
-			t.Errorf("the Tx that holds the others back: %v", err)
-		}
-	})
-	<-inside
 	errs := make([]error, len(fns))
-	for i, fn := range fns {
-		started := make(chan struct{})
-		wg.Go(func() {
-			close(started)
-			errs[i] = s.Tx(t.Context(), fn)
-		})
-		<-started
-		for range 100 {
-			runtime.Gosched() // let it queue before the next, mostly
+	var wg sync.WaitGroup
+	err := s.Tx(t.Context(), func(context.Context, *sql.Tx) error {
+		for i, fn := range fns {
+			wg.Go(func() { errs[i] = fn() })
+			synctest.Wait() // it waits for its turn
 		}
-	}
-	close(release)
+		return nil
+	})
+	require.NoError(t, err)
 	wg.Wait()
 	return errs
+}
+
+// together is behind for functions of Tx.
+func together(t *testing.T, s *sqlstore.DB, fns ...func(context.Context, *sql.Tx) error) []error {
+	t.Helper()
+	calls := make([]func() error, len(fns))
+	for i, fn := range fns {
+		calls[i] = func() error { return s.Tx(t.Context(), fn) }
+	}
+	return behind(t, s, calls...)
 }
 
 func TestTx(t *testing.T) {
@@ -114,7 +109,7 @@ func TestTxIsolatesItsNeighbours(t *testing.T) {
 				"commits and fails":           func(_ context.Context, tx *sql.Tx) error { return errors.Join(tx.Commit(), errBoom) },
 			}
 			for name, fn := range bad {
-				t.Run(name, func(t *testing.T) {
+				bubble(t, name, func(t *testing.T) {
 					s, db := open(t, conns, nil)
 					table(t, db)
 					require.NoError(t, s.Tx(t.Context(), add("taken")))
@@ -146,6 +141,10 @@ func TestTxIsolatesItsNeighbours(t *testing.T) {
 			}
 		})
 	}
+}
+
+func bubble(t *testing.T, name string, f func(t *testing.T)) {
+	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
 }
 
 func run(ctx context.Context, tx *sql.Tx, q string) error {
@@ -226,7 +225,9 @@ func TestTxThatWaitsForItself(t *testing.T) {
 	}
 }
 
-func TestTxPastItsLimitHarmsNobody(t *testing.T) {
+func TestTxPastItsLimitHarmsNobody(t *testing.T) { synctest.Test(t, pastItsLimit) }
+
+func pastItsLimit(t *testing.T) {
 	s, db := open(t, 1, &sqlstore.Options{TxLimit: 50 * time.Millisecond})
 	table(t, db)
 	errs := together(t, s,
