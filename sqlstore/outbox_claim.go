@@ -215,7 +215,8 @@ const dueHeads = `SELECT ` + entryColumns + `, ` + stopped + ` FROM crosstie_out
 
 // freshKeys leaps from key to key in the index and reads the first messages of
 // each that does not wait for its head, from ?2 on: it costs what there are
-// keys, and not what is queued behind those that wait.
+// keys, and not what is queued behind those that wait. Left to itself the
+// planner looks for the head among all that wait.
 const freshKeys = `WITH RECURSIVE k(key) AS (
 	SELECT min(key) FROM crosstie_outbox WHERE part = ?1 AND due_us = 0 AND key >= ?2
 	UNION ALL
@@ -224,7 +225,7 @@ const freshKeys = `WITH RECURSIVE k(key) AS (
 	ON o.seq IN (SELECT seq FROM crosstie_outbox WHERE part = ?1 AND due_us = 0 AND key = k.key AND dest = ?3 ORDER BY seq LIMIT ?6)
 	WHERE k.key IS NOT NULL
 	AND k.key NOT IN (SELECT value FROM json_each(?4))
-	AND NOT EXISTS (SELECT 1 FROM crosstie_outbox x WHERE x.part = ?1 AND x.key = k.key AND x.key <> '' AND x.due_us > 0 AND x.dest = ?3)
+	AND NOT EXISTS (SELECT 1 FROM crosstie_outbox x INDEXED BY crosstie_outbox_waits WHERE x.part = ?1 AND x.key = k.key AND x.key <> '' AND x.due_us > 0 AND x.dest = ?3)
 	LIMIT ?5`
 
 // lane reads what is due in a lane, each key's messages in order.
