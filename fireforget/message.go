@@ -156,7 +156,19 @@ func (m *Message) check(now time.Time) error {
 	if !m.Expires.IsZero() && !m.Expires.After(m.NotBefore) {
 		return &FieldError{Field: "Expires", Reason: "is not after NotBefore: it would never be attempted", err: ErrInvalid}
 	}
+	if !storable(m.NotBefore) {
+		return &FieldError{Field: "NotBefore", Reason: "is not in the years 1 to 9999", err: ErrInvalid}
+	}
+	if !storable(m.Expires) {
+		return &FieldError{Field: "Expires", Reason: "is not in the years 1 to 9999", err: ErrInvalid}
+	}
 	return m.checkHeader()
+}
+
+// storable reports whether every store and JSON can keep t.
+func storable(t time.Time) bool {
+	y := t.UTC().Year()
+	return y >= 1 && y <= 9999
 }
 
 func (m *Message) checkHeader() error {

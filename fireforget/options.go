@@ -2,6 +2,7 @@ package fireforget
 
 import (
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -99,7 +100,7 @@ type RouteOptions struct {
 	// longer. Defaults to the example of the Standard Webhooks specification:
 	// 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h, which is ten
 	// attempts in 75 h 35 min. An empty slice that is not nil makes one
-	// attempt.
+	// attempt. A negative wait is none; none is longer than ten years.
 	Schedule []time.Duration
 	// OnPoison says what becomes of the messages behind one that is parked.
 	// Defaults to ParkMessage. It concerns messages with a key only.
@@ -118,8 +119,15 @@ func (o *RouteOptions) withDefaults() RouteOptions {
 	if d.Schedule == nil {
 		d.Schedule = standardSchedule
 	}
+	d.Schedule = slices.Clone(d.Schedule)
+	for i, wait := range d.Schedule {
+		d.Schedule[i] = min(max(wait, 0), maxWait)
+	}
 	return d
 }
+
+// maxWait keeps sums of waits and instants from overflowing.
+const maxWait = 10 * 365 * 24 * time.Hour
 
 // standardSchedule is the example of the Standard Webhooks specification,
 // without its first entry, which is no wait.

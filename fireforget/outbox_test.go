@@ -84,6 +84,8 @@ func TestSendRefuses(t *testing.T) {
 		{"header name that splits", fireforget.Message{To: "d", Header: map[string]string{"A: b\r\nC": "d"}}, "Header", 0},
 		{"header without a name", fireforget.Message{To: "d", Header: map[string]string{"": "d"}}, "Header", 0},
 		{"expired", fireforget.Message{To: "d", Expires: time.Now().Add(-time.Second)}, "Expires", 0},
+		{"begins after all time", fireforget.Message{To: "d", NotBefore: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}, "NotBefore", 0},
+		{"expires after all time", fireforget.Message{To: "d", Expires: time.Date(300000, 1, 1, 0, 0, 0, 0, time.UTC)}, "Expires", 0},
 		{"expires before it begins", fireforget.Message{To: "d", NotBefore: time.Now().Add(2 * time.Hour), Expires: time.Now().Add(time.Hour)}, "Expires", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {

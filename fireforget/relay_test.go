@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -77,6 +78,7 @@ func TestRelay(t *testing.T) {
 		"delivers at once what is sent":                    deliversAtOnce,
 		"attempts by the standard schedule, then parks":    attemptsBySchedule,
 		"a Retry-After makes a wait longer, never shorter": honoursRetryAfter,
+		"silly waits overflow nothing":                     survivesSillyWaits,
 		"refused for good is parked at once":               parksPermanent,
 		"a panic and a Goexit are failed attempts":         survivesPanics,
 		"expiry parks":                                       parksExpired,
@@ -175,6 +177,25 @@ func honoursRetryAfter(t *testing.T) {
 		require.GreaterOrEqual(t, wait, want)
 		require.LessOrEqual(t, wait, want+want/10+time.Second)
 	}
+}
+
+func survivesSillyWaits(t *testing.T) {
+	s := fireforget.NewMem()
+	r := fireforget.NewRelay(s, nil)
+	var j journal
+	r.Handle("dest", fireforget.DelivererFunc(func(_ context.Context, it fireforget.Item) error {
+		j.note(fmt.Sprint(it.Attempt))
+		if it.Attempt == 2 {
+			return retry.After(math.MaxInt64, errors.New("no"))
+		}
+		return errors.New("no")
+	}), &fireforget.RouteOptions{Schedule: []time.Duration{-time.Hour, 0, math.MaxInt64, math.MinInt64}})
+	stop := start(t, r)
+	send(t, s, "dest", "key", "x")
+	time.Sleep(time.Hour)
+	require.NoError(t, stop())
+	require.Equal(t, []string{"0", "1", "2"}, j.all())
+	require.Empty(t, dead(t, s, fireforget.Filter{}), "it waits for ten years")
 }
 
 func parksPermanent(t *testing.T) {

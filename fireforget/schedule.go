@@ -50,7 +50,7 @@ func (o *RouteOptions) judge(e *Entry, err error, now time.Time, jitter func(d t
 	if after, ok := retry.AfterOf(err); ok {
 		// The later of the two: coming back as soon as allowed, attempt for
 		// attempt, would use up a schedule made for days in minutes.
-		wait = max(wait, after)
+		wait = max(wait, min(after, maxWait))
 	}
 	wait += jitter(wait/10 + 1)
 	if !e.Expires.IsZero() && !now.Add(wait).Before(e.Expires) {

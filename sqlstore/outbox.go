@@ -84,7 +84,8 @@ func (g *gauge) room(limit int64, count func(max int64) (int64, error)) error {
 	age := time.Since(g.at)
 	if !g.counting && (g.at.IsZero() || age > gaugeAge || g.count >= limit && age > gaugeFull) {
 		// Not under the lock: it may wait for a connection, and who waits for
-		// a lock cannot leave when his context ends.
+		// a lock cannot leave when his context ends. In the caller's own
+		// transaction it may wait for the database, and whoever has that for us.
 		g.counting = true
 		g.mu.Unlock()
 		n, err := count(limit)
@@ -323,9 +324,11 @@ func scanEntry(rows *sql.Rows, more ...any) (e fireforget.Entry, err error) {
 	e.Lane, e.Sum = int(part&maxLane), string(sum)
 	e.AcceptedAt, e.NotBefore, e.Expires = fromMicros(accepted), fromMicros(notBefore), fromMicros(expires)
 	if header.Valid {
-		err = json.Unmarshal([]byte(header.String), &e.Header)
+		// What does not decode was not written by us. The message matters
+		// more, and an error here would hold up all others.
+		_ = json.Unmarshal([]byte(header.String), &e.Header)
 	}
-	return e, err
+	return e, nil
 }
 
 // errEnough ends a scan early.

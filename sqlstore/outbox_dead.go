@@ -48,9 +48,9 @@ func (s outboxStore) Parked(ctx context.Context, f fireforget.Filter, after int6
 			return err
 		}
 		d.Item, d.Pos, d.ParkedAt = e.Item, e.Seq, fromMicros(parked)
-		d.History, err = readHistory(history)
+		d.History = readHistory(history)
 		out = append(out, d)
-		return err
+		return nil
 	}, `SELECT `+deadColumns+`, o.history, o.parked_us, o.reason, o.discarded FROM crosstie_outbox_dead o
 		WHERE o.pos > ?`+where+` ORDER BY o.pos LIMIT ?`, append(append([]any{after}, args...), max)...)
 	return out, err

@@ -183,19 +183,17 @@ func (s *settling) history(r *fireforget.Result) (any, error) {
 	if err := s.w.row(`SELECT history FROM crosstie_outbox WHERE seq = ?`, r.Seq).Scan(&text); err != nil {
 		return nil, err
 	}
-	as, err := readHistory(text)
-	if err != nil {
-		return nil, err
-	}
-	b, err := json.Marshal(fireforget.AddAttempt(as, r.Attempt))
+	b, err := json.Marshal(fireforget.AddAttempt(readHistory(text), r.Attempt))
 	return string(b), err
 }
 
-func readHistory(text sql.NullString) (as []fireforget.Attempt, err error) {
+// readHistory reads a history as far as it decodes: an error would hold up the
+// settling of all others.
+func readHistory(text sql.NullString) (as []fireforget.Attempt) {
 	if text.Valid {
-		err = json.Unmarshal([]byte(text.String), &as)
+		_ = json.Unmarshal([]byte(text.String), &as)
 	}
-	return as, err
+	return as
 }
 
 // parkRow moves a message to the dead letters.
