@@ -155,7 +155,7 @@ func (c config) checkReceiver(given bool, secret string) (config, error) {
 		return c, errors.New("-receiver: leave user and password out of the address; messages are signed with the secret in " + secretEnv)
 	}
 	if secret == "" {
-		return c, fmt.Errorf("-receiver needs the secret that the receiver verifies with: set %s=whsec_...", secretEnv)
+		return c, fmt.Errorf("-receiver needs the secret that the receiver verifies with: put it in %s, whsec_ and base64", secretEnv)
 	}
 	if c.secret, err = webhook.ParseSecret(secret); err != nil {
 		return c, fmt.Errorf("%s does not parse: it is whsec_ and 24 to 64 bytes in base64", secretEnv)

@@ -38,7 +38,7 @@ func TestFlagsThatMakeNoSenseSayWhatWould(t *testing.T) {
 		"-once -receiver localhost:9":              "whole address",
 		"-once -receiver ftp://localhost:9":        "whole address",
 		"-once -receiver http://u:p@localhost:9/a": "leave user and password out",
-		"-once -receiver http://localhost:9/a":     "set " + secretEnv,
+		"-once -receiver http://localhost:9/a":     "put it in " + secretEnv,
 	} {
 		t.Run(args, func(t *testing.T) {
 			_, err := parseFlags(strings.Fields(args), func(string) string { return "" }, io.Discard)

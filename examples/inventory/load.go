@@ -90,13 +90,17 @@ func (s *system) sync(ctx context.Context, st step, bar *progress, say io.Writer
 	bar.start(st.name, 0)
 	*st.progress = func(p batchsync.Progress) { bar.of(p.Done, p.Total) }
 	report, err := st.sync.Run(ctx)
-	for errors.Is(err, batchsync.ErrHeld) || errors.Is(err, batchsync.ErrCursor) {
-		if errors.Is(err, batchsync.ErrCursor) {
+	for again := true; again; {
+		switch {
+		case errors.Is(err, batchsync.ErrCursor): // the file is not the one a killed run was reading: from its start
 			err = st.sync.Reset(ctx)
-		} else {
-			err = pause(ctx, 50*time.Millisecond) // the folder is ours alone: the holder is dead, its lease runs out
+		case errors.Is(err, batchsync.ErrHeld), errors.Is(err, batchsync.ErrLost):
+			// The folder is ours alone, so the holder is dead and its lease runs out, or we were too slow to renew ours.
+			err = pause(ctx, 50*time.Millisecond)
+		default:
+			again = false
 		}
-		if err == nil {
+		if again && err == nil {
 			report, err = st.sync.Run(ctx)
 		}
 	}

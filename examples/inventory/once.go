@@ -200,7 +200,7 @@ func (s *system) check(ctx context.Context, orders []order, tallies []tally) err
 			return err
 		}
 		if t.Pattern == "fireforget" && t.Parked > 0 {
-			return broken("no message is lost", "%s parked: the receiver refused them", plural(t.Parked, "webhook"))
+			return broken("no message is lost", "%s are parked, because the receiver refused them: see crosstie_outbox_dead in warehouse.db", plural(t.Parked, "webhook"))
 		}
 	}
 	if err := checkWarehouse(ctx, s.warehouse.db, orders); err != nil {

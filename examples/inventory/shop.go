@@ -58,9 +58,7 @@ type shop struct {
 
 	questions, answered, late  atomic.Int64
 	reserved, already, refused atomic.Int64
-	unknown                    atomic.Int64 // calls that ended without knowing whether the warehouse acted
 	slowest                    atomic.Int64 // answer about stock, in nanoseconds
-	askTook, placeTook         atomic.Int64 // nanoseconds spent, all workers together
 }
 
 const (

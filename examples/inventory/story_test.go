@@ -6,6 +6,8 @@ import (
 	"database/sql"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -340,6 +342,16 @@ func TestAReceiverThatStaysAwayIsNamed(t *testing.T) {
 		func(string) string { return testSecret }, &out, &errs, hooks{})
 	require.Equal(t, exitFailed, code)
 	require.Regexp(t, `invariant broken: no message is lost: \d+ webhooks did not land within 1s`, errs.String())
+}
+
+func TestAReceiverThatRefusesIsNamed(t *testing.T) {
+	gone := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGone) }))
+	defer gone.Close()
+	var out, errs bytes.Buffer
+	code := run(t.Context(), []string{"-once", "-dir", fastDir(t), "-reservations", "5", "-receiver", gone.URL},
+		func(string) string { return testSecret }, &out, &errs, hooks{})
+	require.Equal(t, exitFailed, code)
+	require.Regexp(t, `invariant broken: no message is lost: \d webhooks are parked`, errs.String())
 }
 
 func TestAnInterruptedStorySaysHowToGoOn(t *testing.T) {

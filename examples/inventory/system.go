@@ -55,7 +55,7 @@ func (s *system) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	s.courier = newCourier(s.warehouse, to, secret, s.c.hooks)
+	s.courier = newCourier(s.warehouse, to, secret, s.c.once, s.c.hooks)
 	return nil
 }
 
