@@ -2,6 +2,7 @@ package crosstie_test
 
 import (
 	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -30,6 +31,14 @@ func random(r *rand.Rand) crosstie.Requirement {
 		Direction: crosstie.Direction(r.IntN(3)), Starts: crosstie.Side(r.IntN(3)),
 		Listeners: pick(r, listeners), InPlace: r.IntN(2) == 0, CallsPerDay: pick(r, allowed),
 	}
+}
+
+// soak is how many rounds to make: a hundred times as many for `make soak`.
+func soak(rounds int) int {
+	if os.Getenv("CROSSTIE_SOAK") != "" {
+		return 100 * rounds
+	}
+	return rounds
 }
 
 func place(a crosstie.Advice, p crosstie.Pattern) int {
@@ -75,7 +84,7 @@ func sane(t require.TestingT, a crosstie.Advice) {
 // Each property holds one requirement beside the same one with a driver
 // turned up: then the favoured pattern keeps its place or gains.
 func TestChooseProperties(t *testing.T) {
-	const rounds = 3_000
+	rounds := soak(1_000)
 	at := func(r *rand.Rand, of int) int { return r.IntN(of) }
 	for _, p := range []struct {
 		name   string
@@ -163,7 +172,7 @@ func TestChooseProperties(t *testing.T) {
 func TestChooseAnywhere(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	first := map[crosstie.Pattern]int{}
-	for range 1_500 {
+	for range soak(600) {
 		need := random(r)
 		a, err := crosstie.Choose(need)
 		if err != nil {
