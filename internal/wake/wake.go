@@ -18,6 +18,7 @@ type Bell struct {
 	ch    chan struct{} // closed by the next ring; nil while nobody listens
 	until time.Time     // when the rings of RingFor end
 	step  time.Duration // the wait before the next of them; 0 while none is due
+	timer *time.Timer
 }
 
 // Listen returns a channel that the next ring closes.
@@ -46,14 +47,18 @@ func (b *Bell) ring() {
 
 // RingFor rings at growing intervals until d has passed: something was
 // written in a transaction whose commit nobody reports, and most commits
-// follow soon.
+// follow soon. Asked again meanwhile, it begins anew.
 func (b *Bell) RingFor(d time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	running := b.step > 0
 	b.until, b.step = time.Now().Add(d), d/500
-	if !running {
-		time.AfterFunc(b.step, b.again)
+	switch {
+	case !running:
+		b.timer = time.AfterFunc(b.step, b.again)
+	case b.timer.Stop():
+		b.timer.Reset(b.step)
+	default: // again waits for our lock, and goes on with the new step
 	}
 }
 
@@ -66,5 +71,5 @@ func (b *Bell) again() {
 		return
 	}
 	b.step += b.step / 2
-	time.AfterFunc(b.step, b.again)
+	b.timer.Reset(b.step)
 }
