@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -224,6 +225,17 @@ func TestEndpointRefusesBadInput(t *testing.T) {
 	require.Equal(t, outcome.NotSent, outcome.Of(err), "what does not marshal is not sent")
 	_, err = requestreply.Endpoint[Order, Receipt]{URL: "http://a.invalid", Keyed: true}.Call(requestreply.WithIdempotencyKey(t.Context(), "\x00"), Order{})
 	require.Equal(t, outcome.NotSent, outcome.Of(err))
+}
+
+func TestEndpointErrorsHoldNoSecrets(t *testing.T) {
+	e := requestreply.Endpoint[Order, Receipt]{
+		URL:   strings.Replace(refused(t), "http://", "http://bob:hunter2@", 1) + "/x?token=hunter2#hunter2",
+		Guard: requestreply.NewGuard(&requestreply.Options{Retry: quick}),
+	}
+	_, err := e.Call(t.Context(), Order{})
+	require.NotContains(t, fmt.Sprintf("%v %+v", err, err), "hunter2")
+	_, isURL := errors.AsType[*url.Error](err)
+	require.False(t, isURL, "whose text names the whole URL to who unwraps it")
 }
 
 // A redirect would carry the caller's headers away.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"runtime"
 	"sync"
 	"testing"
@@ -402,7 +403,8 @@ func TestErrorText(t *testing.T) {
 		r, err := http.NewRequestWithContext(ctx, "POST", secret, nil)
 		require.NoError(t, err)
 		_, err = client.Do(r)
-		return 0, fmt.Errorf("ordering: %w", err)
+		failed, _ := errors.AsType[*url.Error](err)
+		return 0, fmt.Errorf("ordering at %s: %w", failed.URL, err)
 	})
 	require.Contains(t, err.Error(), "api.example/orders")
 	require.NotContains(t, err.Error(), "hunter2")

@@ -455,6 +455,33 @@ func TestTransportRetryAfter(t *testing.T) {
 	})
 }
 
+// While a call waits for its next attempt it holds no place in flight.
+func TestTransportWaitsWithoutAPlace(t *testing.T) {
+	inBubble(t, "between attempts", func(t *testing.T) {
+		n := 0
+		base := roundTrip(func(*http.Request) (*http.Response, error) {
+			resp := &http.Response{StatusCode: 200, Body: http.NoBody}
+			if n++; n == 1 {
+				resp.StatusCode, resp.Header = 503, http.Header{"Retry-After": {"5"}}
+				resp.Body = io.NopCloser(strings.NewReader("busy"))
+			}
+			return resp, nil
+		})
+		g := requestreply.NewGuard(&requestreply.Options{MaxInFlight: 1, MaxQueue: -1})
+		tr := &requestreply.Transport{Base: base, Guard: g}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := send(t, tr, "GET", "http://a.invalid", "", ""); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		require.NoError(t, send(t, tr, "GET", "http://a.invalid", "", ""))
+		wg.Wait()
+		require.Equal(t, 3, n)
+	})
+}
+
 func TestTransportSwitchesProtocols(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Connection", "Upgrade")
