@@ -42,6 +42,18 @@ const (
 	classNoPrice   = "no price"   // the price is zero or below: write-offs, found pieces, corrections
 )
 
+// rules says by what an input is read.
+func (c config) rules(kind inputKind) string {
+	rules := string(kind)
+	if c.foldCase {
+		rules += " with -fold-case"
+	}
+	if kind == lineInput && c.products.String() != productRule {
+		rules += " with -products " + c.products.String()
+	}
+	return "a file of " + rules
+}
+
 // product makes a product of a catalogue's row.
 func (c config) product(r catalogueRecord) product {
 	return product{

@@ -17,7 +17,7 @@ import (
 type inputKind string
 
 const (
-	catalogueInput inputKind = "catalogue"
+	catalogueInput inputKind = "products"
 	lineInput      inputKind = "invoice lines"
 )
 

@@ -22,8 +22,8 @@ func (s *system) load(ctx context.Context, bar *progress, say io.Writer) ([]tall
 	if err != nil {
 		return nil, err
 	}
-	if err := s.warehouse.takes(ctx, in.kind); err != nil {
-		return nil, fmt.Errorf("%s: %w", s.folder.path, err)
+	if err := s.warehouse.takes(ctx, s.c.rules(in.kind)); err != nil {
+		return nil, about(s.folder.path, err)
 	}
 	products, err := table.New[product](s.warehouse.db, "product", "sku", nil)
 	if err != nil {

@@ -1,8 +1,8 @@
 -- What the warehouse keeps. Keys, checkpoints and messages are in tables of sqlstore beside these.
 
 CREATE TABLE IF NOT EXISTS warehouse (
-    schema INTEGER NOT NULL,            -- of the tables below
-    input  TEXT    NOT NULL DEFAULT ''  -- what kind of file was loaded first; one warehouse takes one kind
+    schema INTEGER NOT NULL,           -- of the tables below
+    rules  TEXT    NOT NULL DEFAULT '' -- by which its input is read; others would leave products that contradict
 ) STRICT;
 
 -- An invoice line is known by where it stands in its file.

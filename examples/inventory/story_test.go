@@ -163,7 +163,12 @@ func TestTheCatalogueThatInvoiceLinesGive(t *testing.T) {
 		require.Equal(t, product{"22423", "STAND", 130_000, 10}, catalogueOf(t, dir)["22423"])
 	})
 	t.Run("a catalogue is refused where lines were loaded", func(t *testing.T) {
-		require.Contains(t, refused(t, hooks{}, "-once", "-dir", dir), "-fresh")
+		line := refused(t, hooks{}, "-once", "-dir", dir)
+		require.Contains(t, line, "loaded from a file of invoice lines, and this is a file of products: start anew with -fresh")
+	})
+	t.Run("and so are other rules for the same lines", func(t *testing.T) {
+		line := refused(t, hooks{}, "-once", "-dir", dir, "-input", file, "-fold-case")
+		require.Contains(t, line, "and this is a file of invoice lines with -fold-case")
 	})
 }
 

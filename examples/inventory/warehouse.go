@@ -68,17 +68,18 @@ func (w *warehouse) migrate(ctx context.Context, path string) error {
 	return tx.Commit()
 }
 
-// takes notes what kind of input this warehouse is loaded from, and refuses another: its products would contradict.
-func (w *warehouse) takes(ctx context.Context, kind inputKind) error {
-	if _, err := w.db.ExecContext(ctx, `UPDATE warehouse SET input = ? WHERE input = ''`, kind); err != nil {
+// takes notes by which rules this warehouse is loaded, and refuses others: products read by the old and by the new
+// ones would contradict each other.
+func (w *warehouse) takes(ctx context.Context, rules string) error {
+	if _, err := w.db.ExecContext(ctx, `UPDATE warehouse SET rules = ? WHERE rules = ''`, rules); err != nil {
 		return err
 	}
-	var was inputKind
-	if err := w.db.QueryRowContext(ctx, `SELECT input FROM warehouse`).Scan(&was); err != nil {
+	var was string
+	if err := w.db.QueryRowContext(ctx, `SELECT rules FROM warehouse`).Scan(&was); err != nil {
 		return err
 	}
-	if was != kind {
-		return fmt.Errorf("this warehouse was loaded from a file of the kind %q, and this one is of the kind %q: start anew with -fresh, or name another folder with -dir", was, kind)
+	if was != rules {
+		return fmt.Errorf("it was loaded from %s, and this is %s: start anew with -fresh, or name another folder with -dir", was, rules)
 	}
 	return nil
 }
