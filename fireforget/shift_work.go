@@ -75,7 +75,7 @@ func (s *shift) finish(d *dest, t *task, i int, start time.Time, took time.Durat
 		return false
 	}
 	s.mu.Unlock()
-	r := d.o.judge(&t.items[i], nil, time.Now(), randomWait)
+	r := d.o.judge(&t.items[i], err, time.Now(), randomWait)
 	if err != nil {
 		r.Attempt = record(start, took, err)
 	}
