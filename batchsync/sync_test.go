@@ -178,9 +178,8 @@ func refusing(err error, n int) *refuser { return &refuser{target: *newTarget(),
 
 type refuser struct {
 	target
-	err     error
-	verdict batchsync.Verdict
-	n       int
+	err error
+	n   int
 }
 
 func (d *refuser) Write(ctx context.Context, rows []row) ([]batchsync.Result, error) {

@@ -153,24 +153,24 @@ func rank(o outcome.Outcome) int {
 // A tree of errors, and what its outcome must be: marks decide for all below
 // them, joins take the worst branch, wrapping changes nothing, and a plain
 // error is unknown.
-func tree(r *rand.Rand, depth int) (error, outcome.Outcome) {
+func tree(r *rand.Rand, depth int) (outcome.Outcome, error) {
 	kind := r.IntN(5)
 	if depth == 0 {
 		kind = 4
 	}
 	switch kind {
 	case 0:
-		err, o := tree(r, depth-1)
-		return fmt.Errorf("wrapped: %w", err), o
+		o, err := tree(r, depth-1)
+		return o, fmt.Errorf("wrapped: %w", err)
 	case 1:
-		err, _ := tree(r, depth-1)
+		_, err := tree(r, depth-1)
 		o := all[r.IntN(len(all))]
-		return outcome.Error(o, err), o
+		return o, outcome.Error(o, err)
 	case 2, 3:
 		var errs []error
 		var worst outcome.Outcome
 		for i := range 1 + r.IntN(4) {
-			err, o := tree(r, depth-1)
+			o, err := tree(r, depth-1)
 			if i == 0 || rank(o) > rank(worst) {
 				worst = o
 			}
@@ -180,21 +180,21 @@ func tree(r *rand.Rand, depth int) (error, outcome.Outcome) {
 			}
 		}
 		if kind == 2 {
-			return errors.Join(errs...), worst
+			return worst, errors.Join(errs...)
 		}
-		return emptyJoin(errs), worst
+		return worst, emptyJoin(errs)
 	}
 	if r.IntN(2) == 0 {
-		return errCause, outcome.Unknown
+		return outcome.Unknown, errCause
 	}
 	o := all[r.IntN(len(all))]
-	return outcome.TransientError(o, r.IntN(2) == 0, errCause), o
+	return o, outcome.TransientError(o, r.IntN(2) == 0, errCause)
 }
 
 func TestPropertiesOfTrees(t *testing.T) {
 	for seed := range uint64(5000) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		err, want := tree(r, 6)
+		want, err := tree(r, 6)
 		require.Equal(t, want, outcome.Of(err), "seed %d", seed)
 		require.Equal(t, want, outcome.Of(fmt.Errorf("x: %w", err)), "seed %d", seed)
 		require.Equal(t, want, outcome.Of(errors.Join(err, err)), "seed %d", seed)
@@ -202,7 +202,7 @@ func TestPropertiesOfTrees(t *testing.T) {
 		require.True(t, outcome.CanRepeat(err, true))
 		require.Equal(t, outcome.NotApplied(err), outcome.CanRepeat(err, false))
 		// No branch can make a join look safer than it is alone.
-		other, o := tree(r, 3)
+		o, other := tree(r, 3)
 		joined := outcome.Of(errors.Join(err, other))
 		require.Equal(t, max(rank(want), rank(o)), rank(joined), "seed %d", seed)
 		require.Equal(t, joined, outcome.Worst(want, o), "seed %d", seed)

@@ -334,7 +334,7 @@ func TestTransportKeysGoWhereTheyAreHonoured(t *testing.T) {
 		require.Equal(t, []string{"POST " + c.want + " x"}, seen.take(), "%v", c.hosts)
 	}
 	t.Run("not by a redirect either", func(t *testing.T) {
-		from, _ := answers(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, s.URL, 303) })
+		from, _ := answers(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, s.URL, http.StatusSeeOther) })
 		seen.take()
 		tr := &requestreply.Transport{KeyHosts: []string{strings.TrimPrefix(from.URL, "http://")}}
 		require.NoError(t, send(t, tr, "POST", from.URL, "x", "k"))
