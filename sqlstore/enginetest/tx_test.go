@@ -230,6 +230,7 @@ func TestTxPastItsLimitHarmsNobody(t *testing.T) { synctest.Test(t, pastItsLimit
 func pastItsLimit(t *testing.T) {
 	s, db := open(t, 1, &sqlstore.Options{TxLimit: 50 * time.Millisecond})
 	table(t, db)
+	goesOn, tried := make(chan struct{}), make(chan struct{})
 	errs := together(t, s,
 		add("before"),
 		func(ctx context.Context, tx *sql.Tx) error {
@@ -237,9 +238,18 @@ func pastItsLimit(t *testing.T) {
 				return err
 			}
 			<-ctx.Done()
+			<-goesOn
+			defer close(tried)
+			if err := add("late")(context.Background(), tx); err == nil {
+				t.Error("its transaction still takes writes")
+			}
 			return context.Cause(ctx)
 		},
-		add("after"))
+		func(ctx context.Context, tx *sql.Tx) error {
+			close(goesOn)
+			<-tried
+			return add("after")(ctx, tx)
+		})
 	require.NoError(t, errs[0])
 	require.ErrorIs(t, errs[1], sqlstore.ErrTxLimit)
 	require.NoError(t, errs[2])
