@@ -31,6 +31,7 @@ const (
 	childArg   = "child=" // the first argument of a child: it is the example, and no test
 	testSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="
 
+	whole  = "main" // main itself, with its signals
 	honest = "honest"
 	buggy  = "acknowledges before the commit"
 )
@@ -38,6 +39,9 @@ const (
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		switch kind, ok := strings.CutPrefix(os.Args[1], childArg); {
+		case ok && kind == whole:
+			os.Args = append(os.Args[:1], os.Args[2:]...)
+			main()
 		case ok && kind == honest:
 			os.Exit(run(context.Background(), os.Args[2:], os.Getenv, os.Stdout, os.Stderr, hooks{}))
 		case ok && kind == buggy:
