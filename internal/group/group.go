@@ -172,7 +172,7 @@ func (g *Group[T]) round() bool {
 	g.expect, g.took, g.ended = len(b)+g.queued, end.Sub(start), end
 	clear(b)
 	g.batch = b[:0]
-	if g.expect <= 1 {
+	if g.expect <= 1 && g.first == nil {
 		g.busy = false // a lone caller: nobody to gather
 		return false
 	}

@@ -154,6 +154,34 @@ func TestLeaving(t *testing.T) {
 		synctest.Wait()
 		require.True(t, empty)
 	})
+	bubble(t, "all of them, and one comes while their empty round runs: it has its turn", func(t *testing.T) {
+		ready, through := make(chan struct{}), make(chan struct{})
+		g := group.New(func() { <-ready }, func(b []*group.Item[int]) {
+			if len(b) == 0 {
+				<-through
+			}
+			for _, it := range b {
+				it.Done(nil)
+			}
+		}, group.Options{})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.Equal(t, outcome.NotSent, outcome.Of(g.Do(ctx, 1)))
+		close(ready)
+		synctest.Wait()
+		done := make(chan error, 1)
+		go func() { done <- g.Do(t.Context(), 2) }()
+		synctest.Wait()
+		close(through)
+		synctest.Wait()
+		select {
+		case err := <-done:
+			require.NoError(t, err)
+		default:
+			require.NoError(t, g.Do(t.Context(), 3)) // frees it, for the bubble's sake
+			t.Fatal("nobody leads, and one waits")
+		}
+	})
 	bubble(t, "in the round: the truth, if it comes soon", func(t *testing.T) {
 		g := newGate(group.Options{})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
