@@ -41,7 +41,8 @@ type Endpoint[Req, Resp any] struct {
 	Keyed bool
 	// Client makes the attempts. Nil means a client on http.DefaultTransport
 	// that follows no redirect. When its Transport is a [*Transport] and
-	// Guard is nil, that one's guard alone protects the call.
+	// Guard is nil, that one's guard alone protects the call, as Idempotent
+	// and Keyed say of the host of URL; the host need not be in KeyHosts.
 	Client *http.Client
 	// Guard protects the call; the target is the host of the URL. Nil means
 	// default limits and nothing shared.
@@ -97,6 +98,7 @@ type plan struct {
 	maxBody int64
 	sends   bool
 	body    []byte
+	guarded bool // the client's transport repeats by itself
 }
 
 func (e Endpoint[Req, Resp]) plan(ctx context.Context) (plan, error) {
@@ -108,9 +110,10 @@ func (e Endpoint[Req, Resp]) plan(ctx context.Context) (plan, error) {
 	if p.client == nil {
 		p.client = noRedirects
 	}
+	_, p.guarded = p.client.Transport.(*Transport)
 	if p.call.g == nil {
 		p.call.g = bare
-		if _, ok := p.client.Transport.(*Transport); ok {
+		if p.guarded {
 			p.call.g = once
 		}
 	}
@@ -160,8 +163,20 @@ func setDefault(h http.Header, name, value string) {
 	}
 }
 
-// attempt makes one attempt and decodes its answer into v.
+// attempt makes one attempt, of which a Transport may make several, and
+// decodes its answer into v.
 func (p *plan) attempt(ctx context.Context, v any) error {
+	if !p.guarded {
+		return p.ask(ctx, v)
+	}
+	w := &within{host: p.op.Target, idempotent: p.op.Idempotent, known: outcome.NotSent}
+	if err := p.ask(context.WithValue(ctx, withinOf{}, w), v); err != nil {
+		return &throughTransport{err, w}
+	}
+	return nil
+}
+
+func (p *plan) ask(ctx context.Context, v any) error {
 	var body io.Reader
 	if p.sends {
 		body = bytes.NewReader(p.body)
@@ -170,7 +185,12 @@ func (p *plan) attempt(ctx context.Context, v any) error {
 	if err != nil {
 		return outcome.TransientError(outcome.NotSent, false, errors.New("the method or URL is not valid"))
 	}
-	resp, err := exchange(outgoing(ctx, r, p.header, r.Body), p.client.Do)
+	if p.guarded {
+		r.Header = p.header // whoever repeats it makes it outgoing
+	} else {
+		r = outgoing(ctx, r, p.header, r.Body)
+	}
+	resp, err := exchange(r, p.client.Do)
 	if err != nil {
 		return err
 	}

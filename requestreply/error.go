@@ -136,6 +136,12 @@ func safeURL(raw string) string {
 
 // failed makes the error of a call from what the retry loop gave up with.
 func (c *call) failed(err error) *Error {
+	if in, ok := errors.AsType[*Error](err); ok && c.g == once { // it has said all
+		e := *in
+		e.Op, e.Key, e.harmless = c.name, orText(c.key, in.Key), c.harmless
+		e.Known = outcome.Worst(c.known, in.Known)
+		return &e
+	}
 	e := &Error{Op: c.name, Key: c.key, harmless: c.harmless, Attempts: c.made, Known: c.known, Err: err}
 	if r, ok := err.(*retry.Error); ok {
 		e.Reason, e.Err, e.At = r.Reason, r.Err, r.At
@@ -159,6 +165,12 @@ func (c *call) refused(why error) *Error {
 func (e *Error) fill() {
 	if s, ok := errors.AsType[*statusError](e.Err); ok {
 		e.Status = s.status
+	}
+	if in, ok := errors.AsType[*throughTransport](e.Err); ok {
+		e.Attempts = max(e.Attempts, in.made)
+		if gave, ok := errors.AsType[*Error](in.gave); ok && gave.Reason != nil && e.Reason != nil {
+			e.Reason, e.At = gave.Reason, gave.At // ours is that it was not our turn to repeat
+		}
 	}
 	if in, ok := errors.AsType[*Error](e.Err); ok {
 		e.Status, e.Attempts, e.Key = in.Status, max(e.Attempts, in.Attempts), orText(e.Key, in.Key)

@@ -123,6 +123,7 @@ type call struct {
 	permit   permit
 	last     error // of the attempt before
 	stop     error // set by enter: why there is no attempt
+	gave     error // set by a Transport that returns a failed response: why
 }
 
 // begin prepares the call. It fails if ctx has ended already.

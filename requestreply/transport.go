@@ -79,6 +79,11 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if o != nil {
 		o.End(ctx, opCall, err, attr, slog.Int("attempts", c.made))
 	}
+	if w, ok := r.Context().Value(withinOf{}).(*within); ok {
+		w.made += c.made
+		w.known = outcome.Worst(w.known, c.known)
+		w.gave = c.gave
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +97,9 @@ func (t *Transport) key(r *http.Request, c *call, op *Op) (http.Header, error) {
 	honoured := slices.ContainsFunc(t.KeyHosts, func(h string) bool {
 		return strings.EqualFold(h, r.URL.Host) || strings.EqualFold(h, r.URL.Hostname())
 	})
+	if w, ok := r.Context().Value(withinOf{}).(*within); ok && w.idempotent && strings.EqualFold(w.host, r.URL.Host) {
+		op.Idempotent = true
+	}
 	if !honoured {
 		return r.Header, nil
 	}
@@ -137,6 +145,7 @@ func (t *Transport) loop(ctx context.Context, r *http.Request, header http.Heade
 		}
 		if err = c.again(ctx, err); err != nil {
 			if resp != nil {
+				c.gave = err
 				return resp, nil
 			}
 			return nil, err
