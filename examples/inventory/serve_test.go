@@ -105,6 +105,7 @@ func TestServe(t *testing.T) {
 		"an id for no log":  {"five", `{"id":"a\nb","sku":"10131","quantity":1}`, problemBadOrder, 422},
 		"no key":            {"", `{"id":"six","sku":"10131","quantity":1}`, "", 400},
 		"a key used before": {"one", `{"id":"one","sku":"10131","quantity":1}`, "", 422},
+		"an id used before": {"another", `{"id":"one","sku":"10131","quantity":1}`, problemUsedID, 409},
 		"no JSON":           {"seven", `quantity=1`, "", 400},
 	} {
 		status, _, v := call("POST", "/reservations", c.key, c.body)

@@ -133,6 +133,7 @@ const (
 	problemOutOfStock = "urn:crosstie:inventory:out-of-stock"
 	problemNoProduct  = "urn:crosstie:inventory:no-such-product"
 	problemBadOrder   = "urn:crosstie:inventory:bad-order"
+	problemUsedID     = "urn:crosstie:inventory:used-id"
 )
 
 func problem(status int, kind, title string) error {
@@ -191,6 +192,9 @@ func (w *warehouse) reserve(ctx context.Context, tx *sql.Tx, o order) (reservati
 			ID: r.ID + "-" + to, To: to, Key: r.SKU, // one product's messages arrive in the order of its reservations
 			Payload: notice{to, r.ID, r.SKU, r.Quantity, r.Left, r.Number},
 		})
+		if errors.Is(err, fireforget.ErrReused) {
+			return r, problem(http.StatusConflict, problemUsedID, "a reservation has this id: repeat it under its first key, or choose another id")
+		}
 		if err != nil {
 			return r, err
 		}
