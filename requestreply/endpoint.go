@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/crosstie/crosstie/internal/id"
 	"github.com/crosstie/crosstie/outcome"
@@ -231,11 +232,16 @@ func (p *plan) decode(resp *http.Response, v any) error {
 	if err := isJSON(resp.Header.Get("Content-Type")); err != nil {
 		return outcome.TransientError(outcome.Applied, false, fmt.Errorf("status %d: %w", resp.StatusCode, err))
 	}
+	if !utf8.Valid(data) { // encoding/json would replace what is not
+		return outcome.TransientError(outcome.Applied, false, fmt.Errorf("status %d: %w", resp.StatusCode, errNotUTF8))
+	}
 	if err := json.Unmarshal(data, v); err != nil {
 		return outcome.TransientError(outcome.Applied, false, fmt.Errorf("status %d: the answer does not decode: %w", resp.StatusCode, decodeError(err)))
 	}
 	return nil
 }
+
+var errNotUTF8 = errors.New("the answer is not in UTF-8")
 
 // isJSON accepts application/json and any type of the +json suffix, in UTF-8.
 func isJSON(contentType string) error {
@@ -247,7 +253,7 @@ func isJSON(contentType string) error {
 		return fmt.Errorf("the answer is %s; want application/json", printable(cut(mt)))
 	}
 	if cs, ok := params["charset"]; ok && !strings.EqualFold(cs, "utf-8") {
-		return errors.New("the answer is not in UTF-8")
+		return errNotUTF8
 	}
 	return nil
 }

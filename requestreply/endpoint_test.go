@@ -63,6 +63,7 @@ func TestEndpointAnswers(t *testing.T) {
 		{"another type", js, `{"number":"7"}`, 200, 0, `field "number"`},
 		{"html", "text/html", `{"number":7}`, 200, 0, "text/html"},
 		{"no content type", "", `{"number":7}`, 200, 0, "no content type"},
+		{"no UTF-8 in a text", js, "{\"number\":7,\"note\":\"\xff\"}", 200, 0, "UTF-8"},
 		{"another charset", js + "; charset=latin1", `{"number":7}`, 200, 0, "UTF-8"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -26,7 +26,8 @@ type Problem struct {
 	Type string
 	// Title names the kind of problem for people.
 	Title string
-	// Status is the HTTP status.
+	// Status is the HTTP status, 400 to 599; package server answers another
+	// one, zero too, as 500.
 	Status int
 	// Detail says what is wrong this time.
 	Detail string

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
 	"strconv"
 	"strings"
 	"sync"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/crosstie/crosstie/requestreply"
 )
@@ -25,17 +27,25 @@ const maxDepth = 64
 func decode(data []byte, v any, allowUnknown bool) *requestreply.Problem {
 	s := scanner{d: json.NewDecoder(bytes.NewReader(data)), allowUnknown: allowUnknown}
 	s.d.UseNumber()
+	if !utf8.Valid(data) { // encoding/json would replace what is not
+		return invalid(errNotUTF8)
+	}
 	if err := s.value(reflect.TypeOf(v).Elem(), "", 0); err != nil {
 		return invalid(err)
 	}
 	if _, err := s.d.Token(); !errors.Is(err, io.EOF) {
-		return invalid(errors.New("there is something after the JSON value"))
+		return invalid(errGoesOn)
 	}
 	if err := json.Unmarshal(data, v); err != nil {
 		return invalid(place(data, reflect.TypeOf(v).Elem(), err))
 	}
 	return nil
 }
+
+var (
+	errNotUTF8 = errors.New("the body is not UTF-8")
+	errGoesOn  = errors.New("the body goes on after its JSON value")
+)
 
 // place finds where in data a type did not fit: encoding/json names Go's
 // fields on the way there, and no index.
@@ -59,6 +69,8 @@ func invalid(err error) *requestreply.Problem {
 	var at *placed
 	var syn *json.SyntaxError
 	switch {
+	case err == errNotUTF8, err == errGoesOn:
+		p.Detail = err.Error()
 	case errors.As(err, &at):
 		p.Fields = map[string]string{at.pointer: at.what}
 	case errors.As(err, &syn):
@@ -146,7 +158,10 @@ func (s *scanner) object(t reflect.Type, at string, depth int) error {
 		case seen[name]:
 			return &placed{cut(here), "the name appears twice"}
 		case fields != nil:
-			f, ok := fields[fold(name)]
+			f, ok := fields[name]
+			if !ok {
+				f, ok = fields[fold(name)]
+			}
 			if ok && f.name != name {
 				return &placed{cut(here), "the name differs in case from " + strconv.Quote(f.name)}
 			}
@@ -205,13 +220,13 @@ type field struct {
 	typ  reflect.Type
 }
 
-var structs sync.Map // reflect.Type -> map[string]field by folded name
+var structs sync.Map // reflect.Type -> map[string]field by name, and by folded name
 
 func fieldsOf(t reflect.Type) map[string]field {
 	if m, ok := structs.Load(t); ok {
 		return m.(map[string]field)
 	}
-	m := map[string]field{}
+	m, exact := map[string]field{}, map[string]field{}
 	for _, f := range reflect.VisibleFields(t) {
 		tag, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		under := f.Type
@@ -224,8 +239,10 @@ func fieldsOf(t reflect.Type) map[string]field {
 		if tag == "" {
 			tag = f.Name
 		}
-		m[fold(tag)] = field{tag, f.Type}
+		exact[tag] = field{tag, f.Type}
+		m[fold(tag)] = exact[tag]
 	}
+	maps.Copy(m, exact) // two fields may differ in case alone
 	structs.Store(t, m)
 	return m
 }

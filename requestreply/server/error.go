@@ -54,7 +54,7 @@ func answerFor(err error, undone bool) (p *requestreply.Problem, again time.Dura
 		known = outcome.Refused // of the caller's request, which was received
 	}
 	again, _ = retry.AfterOf(err)
-	if given, ok := errors.AsType[*requestreply.Problem](err); ok {
+	if given := chosen(err); given != nil {
 		c := *given
 		if c.Status < 400 || c.Status > 599 {
 			c.Status = http.StatusInternalServerError
@@ -77,6 +77,27 @@ func answerFor(err error, undone bool) (p *requestreply.Problem, again time.Dura
 		return problem(http.StatusServiceUnavailable, known, "nothing was done: repeat it later"), max(again, time.Second)
 	}
 	return problem(http.StatusInternalServerError, known, "the server failed to answer"), again
+}
+
+// chosen returns the problem the function chose to be answered with. One that
+// another system answered the function with is told to that system's caller:
+// its text may hold what ours must not read, and its 401 is not about ours.
+func chosen(err error) *requestreply.Problem {
+	switch x := err.(type) {
+	case *requestreply.Problem:
+		return x
+	case *requestreply.Error:
+		return nil
+	case interface{ Unwrap() error }:
+		return chosen(x.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, b := range x.Unwrap() {
+			if p := chosen(b); p != nil {
+				return p
+			}
+		}
+	}
+	return nil
 }
 
 func isTimeout(err error) bool {

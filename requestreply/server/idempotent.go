@@ -9,6 +9,7 @@ import (
 
 	"github.com/crosstie/crosstie/internal/lease"
 	"github.com/crosstie/crosstie/outcome"
+	"github.com/crosstie/crosstie/retry"
 )
 
 // Idempotent makes any http.Handler answer each Idempotency-Key once, as
@@ -22,8 +23,9 @@ import (
 // tenant could see another's answers. o may be nil.
 //
 // Requests with a safe method pass by. Answers that say that nothing was done
-// (307, 308, most 4xx, 501, 505, and 503 with Retry-After) are not stored: their repeat runs
-// the handler again. All others are, without headers that carry credentials
+// (307, 308, every 4xx but 408, 501, 505, and 503 with a Retry-After that
+// retry.ParseAfter reads) are not stored: their repeat runs the handler again.
+// All others are, without headers that carry credentials
 // (Set-Cookie, WWW-Authenticate and the like). The answer is held back until
 // it is stored; one longer than Options.MaxReply is sent on as it comes, and
 // its repeat answered 409.
@@ -78,7 +80,8 @@ func (h handler) once(w http.ResponseWriter, r *http.Request, next http.Handler)
 	ended = true
 	_ = stop()
 	reply := rec.reply()
-	if o, _ := outcome.Status(reply.Status, reply.Header.Get("Retry-After") != ""); o == outcome.Refused {
+	_, later := retry.ParseAfter(reply.Header, time.Now())
+	if o, _ := outcome.Status(reply.Status, later); o == outcome.Refused {
 		h.release(ctx, *c)
 	} else if err := h.finish(ctx, *c, h.toKeep(reply)); err != nil && !rec.passing {
 		// The first caller may still have its answer: it is a true one.

@@ -24,9 +24,12 @@ import (
 // [Request].
 //
 // An error of fn is answered as a problem (RFC 9457). To choose it, return a
-// [*requestreply.Problem]. Else the outcome of the error decides: 503 with
-// Retry-After when nothing was done and it will pass, 504 when time ran out,
-// 500 for the rest; the text of the error goes to the Logger only.
+// [*requestreply.Problem], with its Status set; retry.After adds a Retry-After
+// to it. Else the outcome of the error decides: 503 with Retry-After when
+// nothing was done and it will pass, 504 when time ran out, 500 for the rest;
+// the text of the error goes to the Logger only. So does a Problem that
+// another system answered fn with: it is found in a [*requestreply.Error], and
+// passing it on takes a Problem of fn's own.
 //
 // A repeated request runs fn again: see [HandleTx] and [Idempotent].
 func Handle[Req, Resp any](fn func(context.Context, Req) (Resp, error), o *Options) http.Handler {

@@ -94,6 +94,8 @@ func TestDecoding(t *testing.T) {
 		{"cut", `{"sku":"a"`, "", "", false},
 		{"nothing", ``, "", "", false},
 		{"no JSON", `sku=a`, "", "", false},
+		{"no UTF-8 in a text", "{\"sku\":\"\xff\"}", "", "", false},
+		{"names that differ in case alone", `{"any":{"Id":1,"id":2}}`, "ok", "", true},
 		{"a bad time", `{"at":"hunter2"}`, "", "", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
