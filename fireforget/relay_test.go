@@ -76,6 +76,7 @@ func dead(t *testing.T, s fireforget.Store, f fireforget.Filter) (out []fireforg
 func TestRelay(t *testing.T) {
 	for name, fn := range map[string]func(t *testing.T){
 		"delivers at once what is sent":                    deliversAtOnce,
+		"forgets the IDs of a busy day":                    forgetsIDs,
 		"attempts by the standard schedule, then parks":    attemptsBySchedule,
 		"a Retry-After makes a wait longer, never shorter": honoursRetryAfter,
 		"silly waits overflow nothing":                     survivesSillyWaits,
@@ -544,4 +545,23 @@ func backlog(t *testing.T) {
 	require.Len(t, got, n)
 	slices.Sort(got)
 	require.Len(t, slices.Compact(got), n, "each once")
+}
+
+// forgetsIDs: more IDs in an hour than one call forgets must not pile up.
+func forgetsIDs(t *testing.T) {
+	s := fireforget.NewMem()
+	var ms []fireforget.Message
+	for i := range 25_000 {
+		ms = append(ms, fireforget.Message{ID: fmt.Sprint("order-", i), To: "dest"})
+	}
+	_, err := fireforget.NewOutbox(s, nil).SendAll(t.Context(), ms)
+	require.NoError(t, err)
+	r := fireforget.NewRelay(s, &fireforget.RelayOptions{Remember: 90 * time.Minute})
+	r.Handle("dest", fireforget.DelivererFunc(func(context.Context, fireforget.Item) error { return nil }), nil)
+	stop := start(t, r)
+	time.Sleep(160 * time.Minute)
+	require.NoError(t, stop())
+	n, err := s.Forget(t.Context(), time.Now(), 1_000_000)
+	require.NoError(t, err)
+	require.Zero(t, n, "are left")
 }

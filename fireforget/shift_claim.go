@@ -11,6 +11,8 @@ const (
 	ahead = 500 * time.Millisecond
 	// maxAhead is the most items of a destination one relay claims.
 	maxAhead = 1024
+	// forgetPage is how many IDs are forgotten between two claims.
+	forgetPage = 1000
 )
 
 // claimAll claims and dispatches until ctx ends.
@@ -29,9 +31,13 @@ func (s *shift) claimAll(ctx context.Context) {
 		pause = s.o.Poll
 		s.dispatch(es)
 		if time.Since(forgotten) > time.Hour && s.o.Remember > 0 {
-			forgotten = time.Now()
-			if _, err := s.store.Forget(ctx, forgotten.Add(-s.o.Remember), 10_000); err != nil && ctx.Err() == nil {
+			now := time.Now()
+			n, err := s.store.Forget(ctx, now.Add(-s.o.Remember), forgetPage)
+			if err != nil && ctx.Err() == nil {
 				s.o.Logger.Warn("forget_failed", "error", err)
+			}
+			if n < forgetPage { // else there are more: go on after the next claim
+				forgotten = now
 			}
 		}
 		t := time.NewTimer(s.o.Poll)
