@@ -42,6 +42,7 @@ func (m *mem) Redrive(_ context.Context, f Filter, through int64, max int) (n in
 		through = m.pos
 	}
 	f.Discarded = false
+	keys := map[memKeyName]bool{}
 	m.dead = slices.DeleteFunc(m.dead, func(d *memDead) bool {
 		if n == max || d.Pos > through || !f.matches(&d.DeadLetter) {
 			return false
@@ -53,9 +54,17 @@ func (m *mem) Redrive(_ context.Context, f Filter, through int64, max int) (n in
 		if id := m.ids[it.ID]; it.Sum != "" && id != nil {
 			id.live = it.Seq
 		}
-		delete(m.stops, memKeyName{it.To, it.Key})
+		keys[memKeyName{it.To, it.Key}] = true
 		return true
 	})
+	for _, d := range m.dead { // parked since the redrive began, it has stopped its key anew
+		if d.Pos > through && d.Discarded == "" {
+			delete(keys, memKeyName{d.Item.To, d.Item.Key})
+		}
+	}
+	for k := range keys {
+		delete(m.stops, k)
+	}
 	m.bell.Ring()
 	return n, through, nil
 }

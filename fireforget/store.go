@@ -53,10 +53,11 @@ type Store interface {
 	// Redrive puts up to max dead letters that match f back, the oldest
 	// first: each enters as if sent now, behind the messages of its key, with
 	// no attempts counted, no Expires, and its history kept. Their keys are
-	// no longer stopped. Discarded ones are passed over. It returns how many, and in
-	// upTo the largest Pos there was: the next call passes it as through, so
-	// that what is parked anew meanwhile is not redriven again. A through of
-	// zero is no limit.
+	// no longer stopped, but for those of which there is a dead letter above
+	// through: they stopped anew. Discarded ones are passed over. It returns
+	// how many, and in upTo the largest Pos there was: the next call passes it
+	// as through, so that what is parked anew meanwhile is not redriven again.
+	// A through of zero is no limit.
 	Redrive(ctx context.Context, f Filter, through int64, max int) (n int, upTo int64, err error)
 	// Discard marks the dead letter of id as discarded for reason and removes
 	// its body and header. If no other dead letter of its key is left, the

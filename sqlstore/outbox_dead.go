@@ -97,7 +97,10 @@ func (s outboxStore) Redrive(ctx context.Context, f fireforget.Filter, through i
 			if l.key == "" {
 				continue
 			}
-			if _, err := w.exec(`DELETE FROM crosstie_outbox_stop WHERE dest = ? AND key = ?`, l.dest, l.key); err != nil {
+			// What was parked since the redrive began has stopped the key anew.
+			_, err := w.exec(`DELETE FROM crosstie_outbox_stop WHERE dest = ?1 AND key = ?2 AND NOT EXISTS
+				(SELECT 1 FROM crosstie_outbox_dead WHERE dest = ?1 AND key = ?2 AND pos > ?3 AND discarded = '')`, l.dest, l.key, upTo)
+			if err != nil {
 				return err
 			}
 		}

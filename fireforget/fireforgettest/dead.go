@@ -179,6 +179,34 @@ func redriveThrough(k *kit) {
 	k.equal("left", len(k.dead(fireforget.Filter{})), 1)
 }
 
+// redriveStopped: the first of a redrive fails again before the second page.
+func redriveStopped(k *kit) {
+	stopped := func(want string) {
+		k.Helper()
+		es := k.claim("a", lease, 1)
+		k.equal("claimed", bodies(es), []string{want})
+		r := result(es[0], fireforget.Park)
+		r.Reason, r.Stop = "exhausted", true
+		k.ok(r, laneOf(es[0], fireforget.HandBack))
+	}
+	k.add(entry("key", "1"), entry("key", "2"))
+	stopped("1")
+	k.equal("claimed behind it", len(k.claim("a", lease, 10)), 0)
+	k.equal("parked", len(k.dead(fireforget.Filter{})), 2)
+	n, upTo, err := k.s.Redrive(k.Context(), fireforget.Filter{}, 0, 1)
+	k.must(err)
+	k.equal("redriven", n, 1)
+	stopped("1")
+	n, _, err = k.s.Redrive(k.Context(), fireforget.Filter{}, upTo, 1)
+	k.must(err)
+	k.equal("redriven", n, 1)
+	k.equal("claimed although the key stopped anew", len(k.claim("a", lease, 10)), 0)
+	n, _, err = k.s.Redrive(k.Context(), fireforget.Filter{}, 0, 10)
+	k.must(err)
+	k.equal("redriven", n, 2)
+	k.equal("in order", bodies(k.claim("a", lease, 10)), []string{"1", "2"})
+}
+
 func discard(k *kit) {
 	e := entry("key", "secret")
 	e.Header = map[string]string{"A": "1"}

@@ -50,6 +50,7 @@ func TestStore(t *testing.T, open func(t *testing.T) fireforget.Store) {
 		{"filters and pages of dead letters", filters},
 		{"redriven messages come behind the live ones", redrive},
 		{"a redrive leaves alone what is parked meanwhile", redriveThrough},
+		{"a redrive in pages does not open what stopped anew", redriveStopped},
 		{"a stopped key is parked whole until redriven", stop},
 		{"discarding keeps the history only", discard},
 		{"order per key under random concurrency", random},
