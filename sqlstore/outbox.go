@@ -65,6 +65,7 @@ type laneKey struct {
 type gauge struct {
 	mu       sync.Mutex // guards what follows
 	count    int64      // as counted, and what was added here since
+	most     int64      // how far it was counted: another outbox may allow more
 	at       time.Time
 	counting bool // by one sender, while the others trust the old count
 }
@@ -82,7 +83,7 @@ func (g *gauge) room(limit int64, count func(max int64) (int64, error)) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	age := time.Since(g.at)
-	if !g.counting && (g.at.IsZero() || age > gaugeAge || g.count >= limit && age > gaugeFull) {
+	if !g.counting && (g.at.IsZero() || age > gaugeAge || g.count >= limit && age > gaugeFull || g.count >= g.most && g.most < limit) {
 		// Not under the lock: it may wait for a connection, and who waits for
 		// a lock cannot leave when his context ends. In the caller's own
 		// transaction it may wait for the database, and whoever has that for us.
@@ -94,7 +95,7 @@ func (g *gauge) room(limit int64, count func(max int64) (int64, error)) error {
 		if err != nil {
 			return err
 		}
-		g.count, g.at = n, time.Now()
+		g.count, g.most, g.at = n, limit, time.Now()
 	}
 	if g.count >= limit {
 		return fireforget.ErrFull

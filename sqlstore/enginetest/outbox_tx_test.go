@@ -124,6 +124,27 @@ func TestSendTx(t *testing.T) {
 	}
 }
 
+// Outboxes with different bounds share one count: the smaller bound must not
+// hide from the larger one how many there are.
+func TestBoundsOfTwoOutboxes(t *testing.T) {
+	d, _ := open(t, 8, nil)
+	bounded := func(n int64) *fireforget.Outbox {
+		return fireforget.NewOutbox(d.Outbox(), &fireforget.OutboxOptions{MaxPending: n})
+	}
+	for range 5 {
+		_, err := bounded(-1).Send(t.Context(), message("x"))
+		require.NoError(t, err)
+	}
+	for range 3 {
+		_, err := bounded(2).Send(t.Context(), message("x"))
+		require.ErrorIs(t, err, fireforget.ErrFull)
+		_, err = bounded(5).Send(t.Context(), message("x"))
+		require.ErrorIs(t, err, fireforget.ErrFull)
+	}
+	_, err := bounded(6).Send(t.Context(), message("x"))
+	require.NoError(t, err)
+}
+
 // TestSendTxWakes: polling once an hour, a relay still hears of commits.
 func TestSendTxWakes(t *testing.T) {
 	d, db := open(t, 8, nil)
