@@ -91,7 +91,8 @@
 // Every error is an [*Error] with an outcome. [ErrInvalid] and [ErrTooLarge]
 // come with a [*FieldError]; further [ErrReused], [ErrFull], [ErrNoTx],
 // [ErrRunning] and those of the store. After an Unknown outcome send the
-// message again under the ID that came back: it is accepted once. No error
+// message again under the ID that came back: if you chose it, it is accepted
+// once, and else at least the receiver's inbox knows it. No error
 // has a payload, a URL's query or a secret in it; what your own deliverer
 // returns is kept in the history as it is, cut at 1 KiB.
 //

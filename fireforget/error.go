@@ -37,7 +37,7 @@ type Error struct {
 	ID string
 	// Known says whether the operation took effect. After a send that is
 	// Unknown the message may have been accepted: send it again under the
-	// same ID, which cannot accept it twice.
+	// same ID, see [Outbox.Send].
 	Known outcome.Outcome
 	// Err is the cause.
 	Err error

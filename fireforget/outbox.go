@@ -29,8 +29,10 @@ func NewOutbox(store Store, o *OutboxOptions) *Outbox {
 
 // Send accepts m and returns its ID. The ID is returned with an error too,
 // whenever it is known: after an error whose outcome is Unknown the message
-// may have been accepted, and sending it again with that ID cannot accept it
-// twice.
+// may have been accepted. If m had an ID of its own, sending it again cannot
+// accept it twice. An ID that Send made is not on record; sent again with it
+// the message may be delivered once more, under the same ID, so that the
+// receiver's inbox sees a repeat.
 //
 // Send commits by itself. Inside a transaction of yours use SendTx.
 //
