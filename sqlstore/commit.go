@@ -64,6 +64,11 @@ func (d *DB) open() { d.batch, d.batchErr = d.begin() }
 func (d *DB) run(items []*item) {
 	b, err := d.batch, d.batchErr
 	d.batch, d.batchErr = nil, nil
+	defer func() {
+		if b != nil { // all have left, or something panicked: the lock must not stay behind
+			b.drop()
+		}
+	}()
 	for len(items) > 0 {
 		if b == nil && err == nil {
 			b, err = d.begin()
@@ -79,9 +84,6 @@ func (d *DB) run(items []*item) {
 		d.group.Again(again)
 		items = append(again, later...)
 		b = nil
-	}
-	if b != nil {
-		b.drop()
 	}
 }
 

@@ -195,18 +195,18 @@ func (d *DB) prepareWanted(ctx context.Context) {
 	wanted := d.wanted
 	d.wanted = nil
 	d.mu.Unlock()
-	for _, q := range wanted {
+	for i, q := range wanted {
 		s, err := d.db.PrepareContext(ctx, d.sql(q))
 		d.mu.Lock()
-		if err == nil {
-			d.stmts[q] = s
-		} else {
-			delete(d.stmts, q) // wanted again when next run
-		}
-		d.mu.Unlock()
 		if err != nil {
+			for _, q := range wanted[i:] {
+				delete(d.stmts, q) // wanted again when next run
+			}
+			d.mu.Unlock()
 			return
 		}
+		d.stmts[q] = s
+		d.mu.Unlock()
 	}
 }
 
