@@ -52,8 +52,8 @@ tidy: ## go mod tidy -diff in each module
 	$(call say,go mod tidy)
 	@$(call each,$(MODULES) $(addprefix $(ROOT)/,$(OUTSIDE)),go mod tidy -diff)
 
-# As a stranger gets it: no workspace. What `go test work` has just run with the
-# same versions comes from the cache, so this costs what differs.
+# As a stranger gets it: no workspace, so each module with the versions that it
+# names itself. What is compiled is shared with the other runs; tests run anew.
 .PHONY: alone
 alone: ## Each module's tests once with GOWORK=off
 	$(call say,GOWORK=off)

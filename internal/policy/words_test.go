@@ -92,11 +92,12 @@ type bubbled struct {
 	inside  map[string]bool // functions that only a bubble runs
 }
 
-// bubbles reads the tests of s's folder.
+// bubbles reads the tests of s's folder. Methods count under the name of their
+// type, since an interface may stand between them and who calls them.
 func (t *tree) bubbles(s source) bubbled {
 	b := bubbled{runners: map[string]bool{"synctest.Test": true}, inside: map[string]bool{}}
 	users := map[string][]string{} // who names it
-	opens := map[string]bool{}     // whose body opens a bubble
+	calls := map[string][]string{} // what it calls
 	for _, f := range t.files {
 		if !f.test || f.pkg != s.pkg {
 			continue
@@ -106,14 +107,14 @@ func (t *tree) bubbles(s source) bubbled {
 			if !ok {
 				continue
 			}
-			name := fn.Name.Name
+			name := owner(fn)
 			b.inside[name] = !entry(name)
 			ast.Inspect(fn, func(n ast.Node) bool {
 				switch n := n.(type) {
 				case *ast.CallExpr:
-					if callee(n) == "synctest.Test" {
-						opens[name] = true
-						b.runners[name] = !entry(name)
+					calls[name] = append(calls[name], callee(n))
+					if callee(n) == "synctest.Test" && !entry(name) {
+						b.runners[name] = true
 					}
 				case *ast.AssignStmt: // bubble := func(...) { ... synctest.Test ... }
 					if x, ok := n.Lhs[0].(*ast.Ident); ok && opensBubble(n.Rhs[0]) {
@@ -128,16 +129,27 @@ func (t *tree) bubbles(s source) bubbled {
 			})
 		}
 	}
+	opens := func(name string) bool {
+		return slices.ContainsFunc(calls[name], func(c string) bool { return b.runners[c] })
+	}
 	for changed := true; changed; {
 		changed = false
 		for name, in := range b.inside {
-			out := slices.ContainsFunc(users[name], func(user string) bool { return !b.inside[user] && !opens[user] })
-			if in && (out || opens[name] || len(users[name]) == 0) {
+			out := slices.ContainsFunc(users[name], func(user string) bool { return !b.inside[user] && !opens(user) })
+			if in && (out || opens(name) || len(users[name]) == 0) {
 				b.inside[name], changed = false, true
 			}
 		}
 	}
 	return b
+}
+
+// owner is the name a function goes by: a method's is that of its type.
+func owner(fn *ast.FuncDecl) string {
+	if fn.Recv != nil {
+		return receiver(fn.Recv.List[0].Type)
+	}
+	return fn.Name.Name
 }
 
 // opensBubble says whether e is a function literal that opens a bubble.
@@ -195,7 +207,7 @@ func (t *tree) sleeps(s source) (offences []string) {
 	for _, decl := range s.ast.Decls {
 		fn, ok := decl.(*ast.FuncDecl)
 		opens = ok && opensBubble(&ast.FuncLit{Type: fn.Type, Body: fn.Body})
-		in(decl, ok && b.inside[fn.Name.Name])
+		in(decl, ok && b.inside[owner(fn)])
 	}
 	return offences
 }
