@@ -19,8 +19,9 @@ var (
 	// ErrReused says that a message with the same ID but other content was
 	// accepted before. Give the new message an ID of its own.
 	ErrReused = errors.New("the ID was used before for other content: give this message its own")
-	// ErrNoTx says that the store cannot join a transaction of the caller.
-	ErrNoTx = errors.New("this store cannot join a transaction: use one of sqlstore for SendTx")
+	// ErrNoTx says that the store cannot join a transaction of the caller, or
+	// that the transaction is nil.
+	ErrNoTx = errors.New("no transaction to join: SendTx needs one, begun in the database of a store of sqlstore")
 	// ErrLost says that a claim ran out while its holder worked: another
 	// relay may attempt the message too.
 	ErrLost = errors.New("the claim was lost: it ran out and another relay may have the message")

@@ -113,8 +113,14 @@ type statusError struct {
 
 func (e *statusError) Error() string {
 	s := fmt.Sprintf("status %d %s", e.status, http.StatusText(e.status))
-	if e.err != nil {
-		s += ": " + e.err.Error()
+	p, ok := e.err.(*Problem)
+	if !ok {
+		return s
+	}
+	for _, text := range []string{p.Title, p.Detail} { // its status stands there already
+		if text != "" && text != http.StatusText(e.status) {
+			s += ": " + printable(text)
+		}
 	}
 	return s
 }

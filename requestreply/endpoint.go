@@ -125,6 +125,9 @@ func (e Endpoint[Req, Resp]) plan(ctx context.Context) (plan, error) {
 		p.header = http.Header{}
 	}
 	p.call.name = p.method
+	if name := badHeader(p.header); name != "" {
+		return p, fmt.Errorf("Endpoint.Header: the value of %s has a control character: perhaps a line end read with it from a file", name)
+	}
 	u, err := url.Parse(e.URL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return p, errors.New("Endpoint.URL is no absolute http or https URL") // its text may hold a password
@@ -156,6 +159,19 @@ func (p *plan) key(ctx context.Context) error {
 	p.header.Set(keyHeader, v)
 	p.op.Idempotent = true
 	return nil
+}
+
+// badHeader names a field that net/http would refuse. It does so before it
+// asks for a connection, but its error does not show that.
+func badHeader(h http.Header) string {
+	for name, vs := range h {
+		for _, v := range vs {
+			if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+				return printable(cut(name))
+			}
+		}
+	}
+	return ""
 }
 
 func setDefault(h http.Header, name, value string) {

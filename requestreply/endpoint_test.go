@@ -224,6 +224,10 @@ func TestEndpointRefusesBadInput(t *testing.T) {
 	require.Equal(t, outcome.NotSent, outcome.Of(err))
 	_, err = requestreply.Endpoint[func(), Receipt]{URL: "http://a.invalid"}.Call(t.Context(), nil)
 	require.Equal(t, outcome.NotSent, outcome.Of(err), "what does not marshal is not sent")
+	_, err = requestreply.Endpoint[Order, Receipt]{URL: "http://a.invalid", Header: http.Header{"Authorization": {"hunter2\n"}}}.Call(t.Context(), Order{})
+	require.Equal(t, outcome.NotSent, outcome.Of(err), "net/http refuses it after it was asked to send")
+	require.ErrorContains(t, err, "Authorization")
+	require.NotContains(t, err.Error(), "hunter2")
 	_, err = requestreply.Endpoint[Order, Receipt]{URL: "http://a.invalid", Keyed: true}.Call(requestreply.WithIdempotencyKey(t.Context(), "\x00"), Order{})
 	require.Equal(t, outcome.NotSent, outcome.Of(err))
 }

@@ -45,10 +45,11 @@
 //
 // # Errors
 //
-// The first error that cannot be repeated comes back as it is. Every other end
-// is an [*Error]: it wraps the last error of the call and the reason, and its
-// Outcome is the one most likely to have had an effect among all attempts: a
-// time-out followed by a refused connection is still unknown.
+// When the first attempt fails with what must not be repeated, its error comes
+// back as it is. Every other end is an [*Error]: it wraps the last error of the
+// call and the reason, and its Outcome is the one most likely to have had an
+// effect among all attempts: a time-out followed by a refused connection is
+// still unknown.
 //
 // # Concurrency
 //

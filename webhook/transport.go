@@ -87,6 +87,8 @@ func (g guard) control(_ context.Context, network, address string, _ syscall.Raw
 
 func (g guard) url(u *url.URL) error {
 	switch {
+	case u == nil:
+		return fmt.Errorf("%w: there is no URL", ErrBlocked)
 	case u.Scheme != "https" && u.Scheme != "http":
 		return fmt.Errorf("%w: its scheme is neither https nor http", ErrBlocked)
 	case u.User != nil:

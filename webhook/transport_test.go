@@ -457,3 +457,9 @@ func serveDNS(c net.Conn, answer func(string) []string) {
 	r = append(append(r, q[12:end]...), records...)
 	_, _ = c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(r))), r...))
 }
+
+// A URL that did not parse is nil where its error was not looked at.
+func TestCheckOfNoURL(t *testing.T) {
+	var o *webhook.TransportOptions
+	require.ErrorIs(t, o.Check(nil), webhook.ErrBlocked)
+}

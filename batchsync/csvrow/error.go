@@ -45,6 +45,9 @@ func (e *HeaderError) Error() string {
 		}
 	}
 	fmt.Fprintf(&b, " expected %s", names(e.Expected))
+	if len(e.Unknown) == 1 && len(e.Missing) > 1 && strings.ContainsAny(e.Unknown[0], ";\t|,") {
+		b.WriteString("; if another character separates the cells, set Options.Comma")
+	}
 	return b.String()
 }
 

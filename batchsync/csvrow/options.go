@@ -16,8 +16,9 @@ type Options struct {
 	// type can be null or absent.
 	Null string
 
-	// ID names the columns whose cells make the identity of a row, joined by
-	// '|'. They are names of the header. Defaults to none: the identity is the
+	// ID names the columns whose cells make the identity of a row. Several are
+	// joined by '|', with a backslash before each '|' and backslash in them.
+	// They are names of the header. Defaults to none: the identity is the
 	// number of the line.
 	ID []string
 

@@ -2,9 +2,12 @@ package server_test
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -60,6 +63,30 @@ func TestIdempotentKeepsAnAmbiguous503(t *testing.T) {
 			require.Equal(t, runs, again.Header().Get("Run"), "%d runs", *n)
 		})
 	}
+}
+
+// A store may give the function a context with an end of its own: what it then
+// says, the caller learns that time ran out, and that nothing was done.
+func TestStoreEndsTheFunction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := server.HandleTx(impatient{server.NewMemKeys()}, func(ctx context.Context, _ *sql.Tx, _ struct{}) (int, error) {
+			<-ctx.Done()
+			return 0, errors.New("query interrupted")
+		}, nil)
+		w := ask(h, "POST", "/", "key", "")
+		require.Equal(t, http.StatusGatewayTimeout, w.Code)
+		require.Equal(t, outcome.Refused.String(), problem(t, w).Known)
+	})
+}
+
+type impatient struct{ server.TxKeys }
+
+func (i impatient) Tx(ctx context.Context, fn func(context.Context, *sql.Tx) error) error {
+	return i.TxKeys.Tx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		return outcome.Error(outcome.Refused, fn(ctx, tx))
+	})
 }
 
 func TestFieldsThatDifferInCaseAlone(t *testing.T) {

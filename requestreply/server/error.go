@@ -100,6 +100,13 @@ func chosen(err error) *requestreply.Problem {
 	return nil
 }
 
+// tooLate is the error of a function whose context ended.
+type tooLate struct{ err error }
+
+func (e *tooLate) Error() string        { return e.err.Error() }
+func (e *tooLate) Unwrap() error        { return e.err }
+func (e *tooLate) Is(target error) bool { return target == context.DeadlineExceeded }
+
 func isTimeout(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }

@@ -16,7 +16,9 @@ type Options struct {
 	// 413. Defaults to 1 MiB; a negative value means no limit.
 	MaxBody int64
 	// Timeout limits the answering of one request: the function's context
-	// ends then. Defaults to 30 s; a negative value means no limit.
+	// ends then, and under HandleTx nothing is begun after it. The context in
+	// a transaction is the store's: that of sqlstore ends at its own TxLimit
+	// (5 s) and not before. Defaults to 30 s; a negative value means no limit.
 	Timeout time.Duration
 	// AllowUnknown accepts JSON members the request type does not have. By
 	// default they are answered 400. Not used by Idempotent.
@@ -35,11 +37,12 @@ type Options struct {
 	// request is being answered its lease is renewed. Defaults to 10 s.
 	Lease time.Duration
 	// Keep is how long an answer is kept to be replayed. Tell your callers:
-	// a repeat that comes later is a new request. Defaults to 24 h.
+	// a repeat that comes later is a new request. Defaults to 24 h; a
+	// negative value keeps none.
 	Keep time.Duration
-	// MaxReply is how long a body is stored, in bytes. A longer answer is
-	// sent to the first caller but not kept: its repeat is answered 409 with
-	// the reason. Defaults to 1 MiB.
+	// MaxReply is the longest body that is stored, in bytes. A longer answer
+	// is sent to the first caller but not kept: its repeat is answered 409
+	// with the reason. Defaults to 1 MiB, as does a negative value.
 	MaxReply int
 
 	// Logger receives the errors no caller is told. Nil is silent.

@@ -82,10 +82,11 @@ func HandleTx[Req, Resp any](keys TxKeys, fn func(context.Context, *sql.Tx, Req)
 		}
 		return h.settle(w, r, body, func(ctx context.Context, c *Claim) (reply Reply, stage stage, err error) {
 			stage = inCommit
+			late := false
 			err = keys.Tx(ctx, func(ctx context.Context, tx *sql.Tx) error {
 				stage = inFunction // again, when Tx repeats a transaction
 				resp, err := fn(ctx, tx, req)
-				if err != nil {
+				if late = ctx.Err() != nil; err != nil {
 					return err
 				}
 				if reply, err = encode(resp); err != nil {
@@ -100,6 +101,9 @@ func HandleTx[Req, Resp any](keys TxKeys, fn func(context.Context, *sql.Tx, Req)
 				stage = inCommit
 				return nil
 			})
+			if late && err != nil {
+				err = &tooLate{err} // whatever the store calls it
+			}
 			return reply, stage, err
 		})
 	})
