@@ -31,6 +31,7 @@ import (
 	"github.com/crosstie/crosstie/inbox"
 	"github.com/crosstie/crosstie/retry"
 	"github.com/crosstie/crosstie/webhook"
+	"golang.org/x/sync/errgroup"
 )
 
 const notices = 30
@@ -46,9 +47,9 @@ func main() {
 		webhook.Verifier{Secrets: []webhook.Secret{secret}},
 		inbox.New("notices", inbox.NewMem(), nil),
 		func(_ context.Context, _ *sql.Tx, m webhook.Message) error {
-			customer, notice, _ := strings.Cut(strings.Trim(string(m.Body), `"`), ": ")
 			mu.Lock()
 			defer mu.Unlock()
+			customer, notice, _ := strings.Cut(strings.Trim(string(m.Body), `"`), ": ")
 			effects[customer] = append(effects[customer], notice)
 			if n := len(effects["ann"]) + len(effects["bob"]) + len(effects["eve"]); n == notices {
 				close(done)
@@ -82,26 +83,25 @@ func main() {
 	}), nil)
 	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
 	defer stop()
-	ran := make(chan error, 1)
-	go func() { ran <- relay.Run(ctx) }()
+	var running errgroup.Group
+	running.Go(func() error { return relay.Run(ctx) })
 
 	customers := []string{"ann", "bob", "eve"}
 	for i := range notices {
 		who := customers[i%3]
-		_, err := outbox.Send(ctx, fireforget.Message{To: "notices", Key: who, Payload: fmt.Sprintf("%s: %d", who, i/3+1)})
+		_, err = outbox.Send(ctx, fireforget.Message{To: "notices", Key: who, Payload: fmt.Sprintf("%s: %d", who, i/3+1)})
 		check(err)
 	}
 	_, err = outbox.Send(ctx, fireforget.Message{To: "nobody", Payload: "hello?"})
 	check(err)
-	fmt.Printf("sent %d notices to a receiver that is down\n", notices)
+	fmt.Println("sent", notices, "notices to a receiver that is down")
 	select {
 	case <-done:
 	case <-ctx.Done():
 		check(errors.New("not all notices took effect within a minute"))
 	}
 	stop()
-	check(<-ran)
-
+	check(running.Wait())
 	for _, who := range customers {
 		fmt.Printf("%s: %s\n", who, strings.Join(effects[who], " "))
 	}
