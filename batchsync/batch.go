@@ -87,7 +87,7 @@ func (b *batch[T]) dead(i int, n int64) DeadRow {
 	row, res := b.page.Rows[i], b.results[i]
 	d := DeadRow{
 		Sync: b.r.saved.Sync, Partition: b.r.saved.Partition, Run: b.r.saved.Run, N: n,
-		ID: row.ID, Pos: row.Pos, Value: row.Raw, Why: "unknown",
+		ID: row.ID, Pos: row.Pos, Value: row.Raw, Cut: row.Cut && row.Raw != nil, Why: "unknown",
 		Transient: res.Verdict == Failed, At: time.Now().UTC(),
 	}
 	if res.Err != nil {

@@ -29,6 +29,8 @@ type Row[T any] struct {
 	// Raw is the row as the source found it. A source sets it together with
 	// Err, so that the dead row shows what was there.
 	Raw []byte
+	// Cut says that Raw is only the beginning of the row.
+	Cut bool
 }
 
 // A Page is a run of rows that are written and checkpointed together. It

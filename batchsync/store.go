@@ -41,7 +41,8 @@ type DeadRow struct {
 	// Value is the original: as the source found it if the source could not
 	// read it, else the value as JSON.
 	Value []byte
-	// Cut says that Value is only the beginning (Options.MaxOriginal).
+	// Cut says that Value is only the beginning, by Options.MaxOriginal or
+	// because the source had no more (Row.Cut).
 	Cut bool
 	// Why is the reason in words.
 	Why string

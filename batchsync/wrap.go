@@ -40,7 +40,7 @@ func (m *mapped[T, U]) Pages(ctx context.Context, after string) iter.Seq2[Page[U
 }
 
 func (m *mapped[T, U]) row(r Row[T]) Row[U] {
-	q := Row[U]{ID: r.ID, Pos: r.Pos, At: r.At, Deleted: r.Deleted, Err: r.Err, Raw: r.Raw}
+	q := Row[U]{ID: r.ID, Pos: r.Pos, At: r.At, Deleted: r.Deleted, Err: r.Err, Raw: r.Raw, Cut: r.Cut}
 	if r.Err != nil || r.Deleted {
 		return q
 	}

@@ -45,7 +45,7 @@
 //	what               default    at the bound
 //	a record           4 MiB      the row is bad: RowError
 //	a page             1000 rows or 1 MiB of records; then the next begins
-//	a bad row's Raw    64 KiB     cut
+//	a bad row's Raw    64 KiB     cut, and marked so
 //
 // A string field is a part of one string that holds its record: to keep one
 // small cell of many large records, clone it (strings.Clone).

@@ -27,6 +27,7 @@ type scanner struct {
 	count   int    // fields in the record
 	rec     []byte // the record, without its line ending
 	recLine int    // its first line
+	recCut  bool   // rec is only the beginning of a line that is too long
 	scratch []byte // unquoted text of fields with doubled quotes
 }
 
@@ -132,7 +133,7 @@ func (s *scanner) broken(n int) bool {
 // end. After a fault, rec is the line that was given up, or its beginning.
 func (s *scanner) next() (*fault, error) {
 	for {
-		s.fields, s.count, s.scratch, s.recLine = s.fields[:0], 0, s.scratch[:0], s.line
+		s.fields, s.count, s.scratch, s.recLine, s.recCut = s.fields[:0], 0, s.scratch[:0], s.line, false
 		n, long := s.lineEnd(0)
 		if s.broken(n) {
 			return nil, s.err
@@ -333,8 +334,18 @@ func (s *scanner) tooLong(column int) (*fault, error) {
 	if i := bytes.IndexByte(rec, '\n'); i >= 0 {
 		rec = trimEnd(rec[:i+1])
 	}
+	whole := 0 // length of the line, as far as it was in buf at first
 	for {
-		if i := bytes.IndexByte(s.buf[s.pos:s.end], '\n'); i >= 0 {
+		i := bytes.IndexByte(s.buf[s.pos:s.end], '\n')
+		if whole == 0 {
+			whole = len(trimEnd(s.buf[s.pos : s.pos+i+1]))
+			if i < 0 {
+				whole = s.end - s.pos
+			}
+		} else {
+			whole = len(rec) + 1
+		}
+		if i >= 0 {
 			s.pos += i + 1
 			break
 		}
@@ -347,7 +358,7 @@ func (s *scanner) tooLong(column int) (*fault, error) {
 			break
 		}
 	}
-	s.rec = rec
+	s.rec, s.recCut = rec, whole > len(rec)
 	s.line++
 	return &fault{s.recLine, 1, column, whyLong}, nil
 }

@@ -240,6 +240,7 @@ func (r *reader[T]) row(row *batchsync.Row[T], f *fault) {
 	}
 	if row.Err != nil {
 		row.Raw = bytes.Clone(s.rec[:min(len(s.rec), rawKept)])
+		row.Cut = s.recCut || len(s.rec) > rawKept
 		var zero T
 		row.Value = zero
 	}
