@@ -11,7 +11,8 @@ import (
 var (
 	// ErrHeld: another runner holds the lease of this sync. Nothing was read.
 	// Wait for it, or for its lease to run out if it crashed.
-	ErrHeld = errors.New("another runner holds this sync: let it finish, or wait until its lease runs out")
+	ErrHeld = outcome.TransientError(outcome.NotSent, true,
+		errors.New("another runner holds this sync: let it finish, or wait until its lease runs out"))
 	// ErrLost: the lease passed to another runner while this one worked, or
 	// could not be renewed in time. What this one had not saved, the other
 	// does again.

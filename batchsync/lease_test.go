@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/crosstie/crosstie/batchsync"
+	"github.com/crosstie/crosstie/outcome"
 )
 
 func TestASecondRunnerIsRefused(t *testing.T) {
@@ -27,6 +28,9 @@ func TestASecondRunnerIsRefused(t *testing.T) {
 	_, err := batchsync.New("s", slice(1, items("a=1")...), busy, o).Run(t.Context())
 	require.NoError(t, err)
 	require.ErrorIs(t, inner, batchsync.ErrHeld)
+	require.Equal(t, outcome.NotSent, outcome.Of(inner), "nothing was read")
+	transient, _ := outcome.Transient(inner)
+	require.True(t, transient, "it passes when the other has finished")
 	_, err = batchsync.New("other", slice(1, items("a=1")...), dst, o).Run(t.Context())
 	require.NoError(t, err)
 }

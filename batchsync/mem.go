@@ -11,7 +11,7 @@ import (
 )
 
 // NewMem returns a Store in memory, for tests and for syncs that begin again
-// after a crash. Dead rows stay in it as long as it lives.
+// after a crash.
 func NewMem() Store { return &mem{parts: map[[2]string]*memPart{}} }
 
 type mem struct {

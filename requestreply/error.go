@@ -1,6 +1,7 @@
 package requestreply
 
 import (
+	"context"
 	"errors"
 	"net/url"
 	"strconv"
@@ -113,6 +114,20 @@ func (e *Error) Unwrap() []error {
 
 // Outcome returns Known.
 func (e *Error) Outcome() outcome.Outcome { return e.Known }
+
+// Timeout reports whether time ran out. A [url.Error] asks it, so a call through
+// an http.Client on a [Transport] is known as a time-out to what knows only
+// net.Error.
+func (e *Error) Timeout() bool {
+	if errors.Is(e, context.DeadlineExceeded) {
+		return true
+	}
+	t, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](e.Err)
+	return ok && t.Timeout()
+}
 
 // safeText is err's text without the secrets of a URL that net/http put in.
 func safeText(err error) string {

@@ -575,3 +575,18 @@ func TestCancelStorm(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// What knows only net.Error asks url.Error, which asks ours.
+func TestATimeOutIsOneForNetError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		late := roundTrip(func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() })
+		broken := roundTrip(func(*http.Request) (*http.Response, error) { return nil, errLost })
+		for base, want := range map[*roundTrip]bool{&late: true, &broken: false} {
+			c := &http.Client{Transport: &requestreply.Transport{Base: *base}}
+			_, err := c.Get("http://a.invalid")
+			timeout, ok := errors.AsType[net.Error](err)
+			require.True(t, ok)
+			require.Equal(t, want, timeout.Timeout(), "%v", err)
+		}
+	})
+}
