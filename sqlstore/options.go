@@ -19,7 +19,8 @@ type Options struct {
 	// user may not create tables: a DBA runs what [Schema] prints.
 	NoMigrate bool
 	// TxLimit is how long one function given to [DB.Tx] may take while others
-	// wait behind it. Defaults to 5 s; negative means no limit.
+	// wait behind it. Defaults to 5 s; negative means no limit. A statement
+	// that runs at that moment without the function's ctx is waited for.
 	TxLimit time.Duration
 	// LockWait is how long a write waits for the database's write lock, or for
 	// a free connection, while others hold it. Defaults to 5 s. A busy time-out

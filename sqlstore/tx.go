@@ -40,8 +40,10 @@ func (d *DB) inside(ctx context.Context) *insideTx {
 // a fresh transaction: it should have no effect but through tx.
 //
 // The ctx given to fn does not end with the caller's: an interrupted statement
-// would roll back what others wrote. It ends at the limit. It marks the call as
-// inside: durable calls made with it fail with [ErrInTx] and name their twin,
+// would roll back what others wrote. It ends at the limit, and so does a
+// statement that was given it; one that was given another context (tx.Exec,
+// tx.Query) cannot be interrupted, and all wait for its end. It marks the call
+// as inside: durable calls made with it fail with [ErrInTx] and name their twin,
 // and joining calls (SendTx, Once) know the transaction by it.
 //
 // A ctx that ends before fn has begun gives outcome NotSent, and fn never runs.

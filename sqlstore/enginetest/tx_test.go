@@ -307,3 +307,19 @@ func TestTxManyCallers(t *testing.T) {
 		})
 	}
 }
+
+// The limit interrupts a statement that was given the function's context, so
+// that the others need not wait for its end.
+func TestTxLimitInterrupts(t *testing.T) {
+	s, db := open(t, 2, &sqlstore.Options{TxLimit: 50 * time.Millisecond})
+	table(t, db)
+	start := time.Now()
+	err := s.Tx(t.Context(), func(ctx context.Context, tx *sql.Tx) error {
+		return run(ctx, tx, `WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 1000000000)
+			INSERT INTO note (id) SELECT 'endless' FROM c WHERE n < 0`)
+	})
+	require.ErrorIs(t, err, sqlstore.ErrTxLimit)
+	require.Less(t, time.Since(start), 30*time.Second)
+	require.NoError(t, s.Tx(t.Context(), add("after")))
+	require.Equal(t, map[string]bool{"after": true}, notes(t, db))
+}
