@@ -36,7 +36,6 @@ type shift struct {
 	holds    map[*hold]struct{}
 	pending  []settlement
 	draining bool
-	expired  bool // the drain has taken too long
 	closed   bool // nothing more will be pending
 }
 
@@ -120,7 +119,6 @@ func (s *shift) drain() {
 	t := time.AfterFunc(s.o.Drain, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.expired = true
 		for h := range s.holds {
 			h.cancel(errDrained)
 		}
