@@ -41,7 +41,7 @@ type batch struct {
 	conn  *sql.Conn
 	tx    *sql.Tx
 	w     *writer
-	token int64   // in the connection's temporary table; 0: no mark was left
+	token int64   // in the connection's temporary table; 0: no function has run
 	ran   []*item // under a released savepoint, waiting for the commit
 }
 
@@ -332,7 +332,9 @@ func (b *batch) settle(err error) (error, bool) {
 // callUser has the caller's goroutine run its function, within the limit.
 func (b *batch) callUser(it *item) (err error, lost bool) {
 	o := it.Value
-	b.mark()
+	if err := b.mark(); err != nil {
+		return err, true
+	}
 	if _, err := b.w.exec(savepoint); err != nil {
 		return err, true
 	}

@@ -24,20 +24,23 @@ func (e *lostError) Error() string { return fmt.Sprintf("%v (%v)", e.cause, e.ro
 
 // mark leaves a token that shares the fate of the transaction, in a table of
 // this connection alone that costs no disk: a function that ended the
-// transaction did it by COMMIT if the token is there afterwards.
-func (b *batch) mark() {
+// transaction did it by COMMIT if the token is there afterwards. Without one no
+// function may run: to run the others again could double them.
+func (b *batch) mark() error {
 	if b.token != 0 {
-		return
+		return nil
 	}
 	if _, err := b.w.exec(markTable); err != nil {
-		return
+		return err
 	}
 	var r [8]byte
 	_, _ = rand.Read(r[:])
 	token := int64(binary.LittleEndian.Uint64(r[:])>>1) | 1
-	if _, err := b.w.exec(mark, token); err == nil {
-		b.token = token
+	if _, err := b.w.exec(mark, token); err != nil {
+		return err
 	}
+	b.token = token
+	return nil
 }
 
 // lost settles a transaction that ended early by the fault of it: its verdict,
@@ -79,7 +82,7 @@ func (b *batch) fate() fate {
 	b.abandonTx()
 	_, _ = b.conn.ExecContext(context.Background(), `ROLLBACK`)
 	var token int64
-	err := b.conn.QueryRowContext(context.Background(), readMark).Scan(&token)
+	err := b.conn.QueryRowContext(context.Background(), b.d.sql(readMark)).Scan(&token)
 	switch {
 	case err == nil && token == b.token:
 		return committed

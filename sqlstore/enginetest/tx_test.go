@@ -323,3 +323,41 @@ func TestTxLimitInterrupts(t *testing.T) {
 	require.NoError(t, s.Tx(t.Context(), add("after")))
 	require.Equal(t, map[string]bool{"after": true}, notes(t, db))
 }
+
+// A function that commits for all, under a prefix of the user's: the others
+// are in effect once.
+func TestTxThatCommitsUnderAPrefix(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, db := open(t, 1, &sqlstore.Options{Prefix: "mine_"})
+		table(t, db)
+		ran := 0
+		errs := together(t, s, func(ctx context.Context, tx *sql.Tx) error {
+			ran++
+			return add("before")(ctx, tx)
+		}, func(ctx context.Context, tx *sql.Tx) error {
+			return run(ctx, tx, `COMMIT`)
+		}, add("after"))
+		require.NoError(t, errs[0])
+		require.Equal(t, 1, ran)
+		require.ErrorIs(t, errs[1], sqlstore.ErrTxDone)
+		require.NoError(t, errs[2])
+		require.Equal(t, map[string]bool{"before": true, "after": true}, notes(t, db))
+	})
+}
+
+// Where the mark cannot be left by which a commit in a function is told from a
+// rollback, no function runs: running the others again could double them.
+func TestTxWithoutAMark(t *testing.T) {
+	s, db := open(t, 1, nil)
+	table(t, db)
+	_, err := db.Exec(`CREATE TEMP TABLE crosstie_commit (other)`)
+	require.NoError(t, err)
+	err = s.Tx(t.Context(), func(ctx context.Context, tx *sql.Tx) error {
+		t.Error("ran")
+		return nil
+	})
+	require.Error(t, err)
+	require.Equal(t, outcome.Refused, outcome.Of(err))
+	_, err = s.Syncs().Claim(t.Context(), "sync", "", "me", time.Minute)
+	require.NoError(t, err, "what is no function goes on")
+}
