@@ -28,8 +28,8 @@ var (
 	ErrTooManyDead = errors.New("more rows failed than Options.MaxDead allows: the input is probably wrong as a whole; fix it, or raise the limit, and run again")
 )
 
-// An Error is why a run ended before its source did. The checkpoint is where
-// the report says; the next Run goes on from there.
+// An Error is why a run ended before its source did. What the report counts,
+// Unprocessed excepted, is settled; the next Run goes on after it.
 type Error struct {
 	// Op is what failed: "claim", "read", "write", "save", "check" or "reset".
 	Op string

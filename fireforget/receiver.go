@@ -98,11 +98,21 @@ func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", strconv.FormatInt(int64(math.Ceil(after.Seconds())), 10))
 		status = http.StatusServiceUnavailable
 	}
-	if isPermanent(err) {
+	if refused(err) {
 		w.Header().Del("Retry-After")
 		status, text = http.StatusUnprocessableEntity, "the webhook is refused for good"
 	}
 	http.Error(w, text, status)
+}
+
+// refused reports whether the message is at fault, and not what keeps it: a
+// store that is read-only or stopped does not pass by itself either, and yet
+// the message is as good as it was.
+func refused(err error) bool {
+	if in, ok := errors.AsType[*inbox.Error](err); ok {
+		return errors.Is(in, inbox.ErrTooOld) || errors.Is(in, inbox.ErrTooNew)
+	}
+	return isPermanent(err)
 }
 
 func (rc *receiver) take(ctx context.Context, m webhook.Message) error {

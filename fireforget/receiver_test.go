@@ -15,6 +15,7 @@ import (
 
 	"github.com/crosstie/crosstie/fireforget"
 	"github.com/crosstie/crosstie/inbox"
+	"github.com/crosstie/crosstie/outcome"
 	"github.com/crosstie/crosstie/retry"
 	"github.com/crosstie/crosstie/webhook"
 )
@@ -118,4 +119,21 @@ func TestReceiver(t *testing.T) {
 		require.Equal(t, 204, serve(h, request(t, old, "new", key)).Code)
 	})
 	require.Panics(t, func() { fireforget.NewReceiver(webhook.Verifier{}, nil, nil, nil) })
+}
+
+// A store that will not recover by itself is no fault of the message: were it
+// refused for good, every sender would park what comes during the outage.
+func TestReceiverWithABrokenStoreAsksToComeBack(t *testing.T) {
+	key := secret(t, "a")
+	in := inbox.New("in", brokenInbox{inbox.NewMem()}, nil)
+	h := fireforget.NewReceiver(webhook.Verifier{Secrets: []webhook.Secret{key}}, in,
+		func(context.Context, *sql.Tx, webhook.Message) error { return nil }, nil)
+	w := serve(h, request(t, "1", "{}", key))
+	require.Equal(t, http.StatusInternalServerError, w.Code, w.Body)
+}
+
+type brokenInbox struct{ inbox.Store }
+
+func (brokenInbox) Do(context.Context, string, string, time.Time, func(context.Context, *sql.Tx) error) (bool, error) {
+	return false, outcome.TransientError(outcome.Refused, false, errors.New("the database is read-only"))
 }

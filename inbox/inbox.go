@@ -64,9 +64,9 @@ func New(name string, s Store, o *Options) *Inbox {
 //
 // fn writes through its transaction alone, and neither commits nor rolls it
 // back. The context it gets has the values of ctx, and may go on when ctx ends:
-// keep fn short, and without network. A store may run fn again when the database asks to repeat the
-// transaction; what the last run did is what counts. With [Mem] the
-// transaction is nil.
+// keep fn short, and without network. A store may run fn again when the
+// database asks to repeat the transaction; what the last run did is what
+// counts. With [Mem] the transaction is nil.
 func (b *Inbox) Do(ctx context.Context, id string, at time.Time, fn func(context.Context, *sql.Tx) error) error {
 	at, err := b.admit("do", id, at)
 	if err != nil {

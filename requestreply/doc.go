@@ -11,10 +11,11 @@
 // A call ends within its time limit. It is repeated only when that cannot do
 // harm: the attempt is known to have had no effect, or the operation is
 // idempotent, by nature or by a key. When a call fails, its error says whether
-// it took effect, did not, or may have (package outcome); "may have" is never
-// reported as a failure. Under a key to a server that honours it (package
-// server here is one), a call takes effect at least once when it succeeds and
-// once in effect inside the server's window, however often it is repeated.
+// it took effect, did not, or may have (package outcome); a call that may have
+// taken effect is never said to have had none. Under a key, to a server that
+// honours it (package server makes one), a call that succeeds has taken effect:
+// at least once, and once in effect inside the server's window, however often
+// it was repeated.
 //
 // Nothing survives a crash of the caller but what the caller stored: store the
 // key before the first attempt, and call again under it.

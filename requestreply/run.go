@@ -17,9 +17,10 @@ import (
 //
 // fn receives a context with the deadline of its attempt, and must obey it: a
 // function that ignores its context is waited for. What fn's error says about
-// itself (see package outcome) decides; of errors that say nothing, those of
-// packages net and crypto/tls are known. fn's last value is returned beside
-// an error as well. Every error is an [*Error].
+// itself (see package outcome) decides. Of errors that say nothing, those of
+// packages net and crypto/tls are told by their type, and all others are
+// Unknown: mark yours with outcome.Error or outcome.TransientError. fn's last
+// value is returned beside an error as well. Every error is an [*Error].
 //
 // g may be nil, op may be zero. A function with no value to return can return
 // struct{}{}. A panic of fn passes through; nothing stays taken.

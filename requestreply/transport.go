@@ -36,8 +36,8 @@ import (
 //
 // Redirects are http.Client's to follow: it takes Authorization and Cookie
 // headers to subdomains only, but any other header everywhere. Set
-// CheckRedirect where a header of your own is a secret. A key goes to no host
-// that is not in KeyHosts, by redirect neither.
+// CheckRedirect where a header of your own is a secret. The key of a context
+// goes to no host that is not in KeyHosts, not by a redirect either.
 //
 // A Transport is safe for concurrent use if its Base is; its fields must not
 // change after first use. The zero value is ready.

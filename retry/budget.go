@@ -37,7 +37,7 @@ type Budget struct {
 
 // NewBudget returns a budget of the greater of ratio retries a call and
 // perSecond retries a second. Zero means the default: 0.1, and one a minute.
-// A negative number, or one that is none, allows no retries by that measure.
+// A negative number or NaN allows no retries by that measure.
 func NewBudget(ratio, perSecond float64) *Budget {
 	return &Budget{ratio: ratio, perSecond: perSecond}
 }

@@ -31,7 +31,7 @@ type Error struct {
 	// Reason is ErrAttempts, ErrDeadline, ErrLater, ErrBudget or the cause
 	// of the context's end; nil when the last error itself forbids a repeat.
 	Reason error
-	// At is the instant to come back at, set with ErrLater alone.
+	// At is the instant to come back at, set only with ErrLater.
 	At time.Time
 	// Known is the outcome of the call: of all its attempts, the one most
 	// likely to have had an effect.

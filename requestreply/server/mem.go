@@ -23,9 +23,9 @@ const (
 // effects may be lost with its keys. Tx gives a nil *sql.Tx to its function,
 // since there is no database; a finished answer counts when the function
 // returns nil, but what the function did to other memory stays done when it
-// returns an error. It keeps 131072 keys, more is requestreply.ErrFull until
-// some are forgotten, and 64 MiB of answers, more are kept without their body,
-// as TooLarge.
+// returns an error. It keeps up to 131072 keys and refuses another one with
+// requestreply.ErrFull until some are forgotten. It keeps up to 64 MiB of
+// answers, and another one without its body, as TooLarge.
 func NewMemKeys() TxKeys {
 	return &mem{keys: map[string]*memKey{}}
 }

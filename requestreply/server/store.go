@@ -62,6 +62,8 @@ type TxKeys interface {
 
 // A Claim is the right to answer a key, or the answer it has already.
 type Claim struct {
+	// Key is what Claim was called with, and Epoch says which claim of it this
+	// is.
 	Key   string
 	Epoch int64
 	// Reply is the stored answer; nil means that the key is claimed.
@@ -73,6 +75,8 @@ type Claim struct {
 
 // A Reply is a stored answer.
 type Reply struct {
+	// Status, Header and Body are what was answered, without the headers that
+	// must not be kept.
 	Status int
 	Header http.Header
 	Body   []byte
