@@ -5,7 +5,10 @@
 // repeat and a double charge, and a plain error hides it. Every error of this
 // module therefore has an Outcome, and [Of] reads it through any wrapping:
 //
-//	_, err := endpoint.Call(ctx, order)
+//	receipt, err := endpoint.Call(ctx, order)
+//	if err == nil {
+//		return receipt, nil // Of(nil) is Applied too
+//	}
 //	switch outcome.Of(err) {
 //	case outcome.NotSent, outcome.Refused:
 //		// nothing happened there: repeat it, or tell the user
