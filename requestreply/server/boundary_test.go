@@ -89,6 +89,22 @@ func (i impatient) Tx(ctx context.Context, fn func(context.Context, *sql.Tx) err
 	})
 }
 
+// An answer that was too large to keep says of the effect what it said at first.
+func TestIdempotentLongAnswers(t *testing.T) {
+	for status, want := range map[int]outcome.Outcome{201: outcome.Applied, 500: outcome.Unknown, 302: outcome.Unknown} {
+		h, n := legacy(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			_, _ = w.Write(make([]byte, 11))
+		})
+		h = server.Idempotent(server.NewMemKeys(), everybody, &server.Options{MaxReply: 10})(h)
+		require.Equal(t, status, ask(h, "POST", "/", "key", "{}").Code)
+		again := ask(h, "POST", "/", "key", "{}")
+		require.Equal(t, http.StatusConflict, again.Code)
+		require.Equal(t, want.String(), problem(t, again).Known)
+		require.Equal(t, 1, *n)
+	}
+}
+
 func TestFieldsThatDifferInCaseAlone(t *testing.T) {
 	type twins struct {
 		A int `json:"id"`

@@ -36,7 +36,7 @@
 //	key and request as before                as before, with Idempotent-Replayed: true
 //	key as before, another request           422
 //	key in flight                            409 with Retry-After
-//	answered, the answer too large to keep   409, outcome "applied"
+//	answered, the answer too large to keep   409, outcome "applied" or "unknown"
 //	Idempotent died in the middle            500, outcome "unknown"
 //
 // A stored key is a hash of scope, method, route and key. The scope says whose

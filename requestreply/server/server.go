@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -327,6 +328,11 @@ func replay(w http.ResponseWriter, r Reply) {
 	case "":
 		send(w, r)
 	case TooLarge:
+		// A long error page is no sign of an effect.
+		if known, _ := outcome.Status(r.Status, false); known != outcome.Applied {
+			write(w, problem(http.StatusConflict, outcome.Unknown, fmt.Sprintf("the request was answered %d; the answer was too large to be kept", r.Status)), 0)
+			return
+		}
 		write(w, problem(http.StatusConflict, outcome.Applied, "the request took effect; its answer was too large to be kept"), 0)
 	default:
 		write(w, problem(http.StatusInternalServerError, outcome.Unknown, "it is not known whether the first request under this key took effect: look before you use another key"), 0)

@@ -86,7 +86,7 @@ type Reply struct {
 
 // The values of Reply.Missing.
 const (
-	// TooLarge: the request took effect; its answer was too large to keep.
+	// TooLarge: the answer was too large to keep; Reply.Status is what it had.
 	TooLarge = "too large"
 	// Unsettled: whether the request took effect is not known.
 	Unsettled = "unsettled"
