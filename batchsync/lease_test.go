@@ -3,6 +3,7 @@ package batchsync_test
 import (
 	"context"
 	"errors"
+	"iter"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -116,5 +117,27 @@ func TestAfterACrashTheLeaseIsWaitedFor(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		require.LessOrEqual(t, time.Since(started), 20*time.Second)
+	})
+}
+
+// A panic of a source goes through Run, and leaves nothing behind that would
+// hold the sync for as long as the process lives.
+func TestAPanicGivesTheLeaseBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bad := true
+		src := batchsync.From(func(context.Context, string) iter.Seq2[batchsync.Page[int], error] {
+			return func(yield func(batchsync.Page[int], error) bool) {
+				if bad {
+					panic("boo")
+				}
+				yield(batchsync.Page[int]{Done: true}, nil)
+			}
+		})
+		dst := batchsync.To(func(context.Context, []batchsync.Row[int]) ([]batchsync.Result, error) { return nil, nil })
+		s := batchsync.New("s", src, dst, nil)
+		require.PanicsWithValue(t, "boo", func() { _, _ = s.Run(t.Context()) })
+		bad = false
+		_, err := s.Run(t.Context())
+		require.NoError(t, err)
 	})
 }

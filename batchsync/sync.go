@@ -81,8 +81,16 @@ func (s *Sync) run(ctx context.Context, started time.Time) (*Report, error) {
 	held, stop := lease.Keep(ctx, s.o.Lease, func(ctx context.Context) error {
 		return s.o.Checkpoints.Renew(ctx, c, s.o.Lease)
 	})
+	ended := false
+	defer func() {
+		if !ended { // a panic: nothing may go on renewing the lease
+			_ = stop()
+			s.release(ctx, r.saved)
+		}
+	}()
 	r.countTotal(held)
 	err = s.move(held, r)
+	ended = true
 	if lost := stop(); lost != nil && !errors.Is(err, ErrLost) {
 		if e, ok := errors.AsType[*Error](err); ok {
 			e.Err = fmt.Errorf("%w: %w", ErrLost, e.Err)
