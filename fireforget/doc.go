@@ -39,7 +39,8 @@
 // Everything a durable store has: what was accepted, how often it was
 // attempted and why that failed, when it is due. A process that dies while it
 // delivers leaves claims behind, which pass on when their lease has run out:
-// from the kill to the next attempt at most two leases, 20 s by default. A
+// from the kill to the next attempt at most two leases, 20 s by default, and
+// longer by as much as the wall clock is set back meanwhile. A
 // process that was only paused finds its results refused, because every claim
 // has an epoch. [NewMem] survives nothing.
 //
