@@ -245,6 +245,9 @@ func (p *plan) decode(resp *http.Response, v any) error {
 	if _, none := v.(*struct{}); none && len(data) == 0 {
 		return nil
 	}
+	if len(data) == 0 {
+		return outcome.TransientError(outcome.Applied, false, fmt.Errorf("status %d: %w", resp.StatusCode, errEmpty))
+	}
 	if err := isJSON(resp.Header.Get("Content-Type")); err != nil {
 		return outcome.TransientError(outcome.Applied, false, fmt.Errorf("status %d: %w", resp.StatusCode, err))
 	}
@@ -257,7 +260,10 @@ func (p *plan) decode(resp *http.Response, v any) error {
 	return nil
 }
 
-var errNotUTF8 = errors.New("the answer is not in UTF-8")
+var (
+	errNotUTF8 = errors.New("the answer is not in UTF-8")
+	errEmpty   = errors.New("the answer is empty: where none is wanted, Resp is struct{}")
+)
 
 // isJSON accepts application/json and any type of the +json suffix, in UTF-8.
 func isJSON(contentType string) error {
