@@ -262,7 +262,7 @@ func (p *plan) decode(resp *http.Response, v any) error {
 
 var (
 	errNotUTF8 = errors.New("the answer is not in UTF-8")
-	errEmpty   = errors.New("the answer is empty: where none is wanted, Resp is struct{}")
+	errEmpty   = errors.New("the answer is empty: where none is wanted, make Resp an empty struct")
 )
 
 // isJSON accepts application/json and any type of the +json suffix, in UTF-8.
