@@ -73,6 +73,7 @@
 //
 //	bounded                          default        at the bound
 //	payload (OutboxOptions.MaxBody)  256 KiB        ErrTooLarge
+//	messages in one SendAll          10,000, 64 MiB ErrInvalid, ErrTooLarge
 //	ID, To, Key, Header              255 B, 255 B,  ErrInvalid
 //	                                 512 B, 8 KiB
 //	messages waiting (MaxPending)    1,000,000      ErrFull, or waiting with Wait

@@ -49,8 +49,16 @@ func (b *Outbox) Send(ctx context.Context, m Message) (id string, err error) {
 	return e.ID, nil
 }
 
+// Bounds of one SendAll: it is one commit, and every other sender waits for it.
+const (
+	maxAll      = 10_000   // messages
+	maxAllBytes = 64 << 20 // of payload
+)
+
 // SendAll accepts all of ms in one commit, or none, and returns their IDs.
-// Messages of one key keep the order of ms. Everything else is as for Send.
+// Messages of one key keep the order of ms. It takes at most 10,000 messages,
+// else [ErrInvalid], of at most 64 MiB in all, else [ErrTooLarge]. Everything
+// else is as for Send.
 func (b *Outbox) SendAll(ctx context.Context, ms []Message) (ids []string, err error) {
 	if len(ms) == 0 {
 		return nil, nil
@@ -66,7 +74,13 @@ func (b *Outbox) SendAll(ctx context.Context, ms []Message) (ids []string, err e
 }
 
 func (b *Outbox) entries(ms []Message) ([]Entry, []string, error) {
+	if len(ms) > maxAll {
+		return nil, nil, failed("send", "", &FieldError{
+			Field: "messages", Size: int64(len(ms)), Limit: maxAll, Reason: "are too many for one call: send them in parts", err: ErrInvalid,
+		})
+	}
 	now := time.Now()
+	var bytes int64
 	es := make([]Entry, len(ms))
 	ids := make([]string, len(ms))
 	for i := range ms {
@@ -76,6 +90,11 @@ func (b *Outbox) entries(ms []Message) ([]Entry, []string, error) {
 			return nil, ids[:i], failed("send", e.ID, fmt.Errorf("message %d of %d: %w", i+1, len(ms), err))
 		}
 		es[i] = e
+		if bytes += int64(len(e.Body)); bytes > maxAllBytes {
+			return nil, ids[:i+1], failed("send", "", &FieldError{
+				Field: "messages", Size: bytes, Limit: maxAllBytes, Reason: "are too large for one call: send them in parts", err: ErrTooLarge,
+			})
+		}
 	}
 	return es, ids, nil
 }

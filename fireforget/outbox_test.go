@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -197,6 +198,28 @@ func TestSendAll(t *testing.T) {
 		require.Equal(t, ids[i], e.ID)
 		require.Equal(t, fmt.Sprint(i), string(e.Body))
 	}
+}
+
+// TestSendAllIsBounded: at the limits all are accepted, and above none is.
+func TestSendAllIsBounded(t *testing.T) {
+	s := fireforget.NewMem()
+	box := fireforget.NewOutbox(s, nil)
+	_, err := box.SendAll(t.Context(), slices.Repeat([]fireforget.Message{{To: "many"}}, 10_001))
+	require.ErrorIs(t, err, fireforget.ErrInvalid)
+	require.EqualError(t, err, "fireforget: send: messages are too many for one call: send them in parts (10001, limit 10000)")
+	require.Equal(t, outcome.NotSent, outcome.Of(err))
+	ids, err := box.SendAll(t.Context(), slices.Repeat([]fireforget.Message{{To: "other"}}, 10_000))
+	require.NoError(t, err)
+	require.Len(t, ids, 10_000)
+
+	large := slices.Repeat([]fireforget.Message{{To: "large", Payload: make([]byte, 256<<10)}}, 257)
+	_, err = box.SendAll(t.Context(), large)
+	require.ErrorIs(t, err, fireforget.ErrTooLarge)
+	require.Equal(t, outcome.NotSent, outcome.Of(err))
+	ids, err = box.SendAll(t.Context(), large[:256])
+	require.NoError(t, err)
+	require.Len(t, ids, 256)
+	require.Empty(t, claim(t, s, "many"))
 }
 
 func TestSendTxNeedsAStore(t *testing.T) {

@@ -554,8 +554,10 @@ func forgetsIDs(t *testing.T) {
 	for i := range 25_000 {
 		ms = append(ms, fireforget.Message{ID: fmt.Sprint("order-", i), To: "dest"})
 	}
-	_, err := fireforget.NewOutbox(s, nil).SendAll(t.Context(), ms)
-	require.NoError(t, err)
+	for part := range slices.Chunk(ms, 5_000) {
+		_, err := fireforget.NewOutbox(s, nil).SendAll(t.Context(), part)
+		require.NoError(t, err)
+	}
 	r := fireforget.NewRelay(s, &fireforget.RelayOptions{Remember: 90 * time.Minute})
 	r.Handle("dest", fireforget.DelivererFunc(func(context.Context, fireforget.Item) error { return nil }), nil)
 	stop := start(t, r)
