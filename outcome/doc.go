@@ -42,9 +42,12 @@
 //	2xx whose body is cut, too large or does not decode     Applied   only by key
 //	SQL: failed before COMMIT was sent, 40001, 40P01, BUSY  Refused   yes, the whole transaction
 //	SQL: connection lost during COMMIT                      Unknown   by key
+//	gRPC: 3 5 6 7 9 10 11 12 16                             Refused   no
+//	gRPC: 2 4 8 13 14                                       Unknown   yes
 //
 // The statuses are those of RFC 9110, RFC 6585 and RFC 8470; [Status] is that
-// part of the table as code. A caller that knows better of one endpoint says
+// part of the table as code, and [GRPC] and [SQLState] are the parts that codes
+// of their own have. A caller that knows better of one endpoint says
 // so with [TransientError], whose word is the one [Of] and [Transient] read.
 //
 // A call made of several attempts has the outcome most likely to have had an

@@ -90,6 +90,24 @@ func ExampleStatus() {
 	// refused true
 }
 
+func ExampleGRPC() {
+	fmt.Println(outcome.GRPC(5))  // NOT_FOUND
+	fmt.Println(outcome.GRPC(14)) // UNAVAILABLE
+	// Output:
+	// refused false
+	// unknown true
+}
+
+func ExampleSQLState() {
+	fmt.Println(outcome.SQLState("40001")) // serialization failure
+	fmt.Println(outcome.SQLState("57P01")) // the server goes down
+	fmt.Println(outcome.SQLState("XX000")) // says nothing
+	// Output:
+	// refused true true
+	// unknown true true
+	// unknown false false
+}
+
 func ExampleWorst() {
 	fmt.Println(outcome.Worst(outcome.NotSent, outcome.Unknown, outcome.Refused))
 	// Output: unknown

@@ -17,7 +17,8 @@ const (
 // A Budget keeps retries a small part of the traffic, so that they cannot
 // bring down what is struggling already. It allows the greater of a share of
 // the calls and a number of retries per time, and saves at most 10; a new one
-// has saved 10. Calls of every outcome fill it. Share one among all calls to
+// has saved 10, and its first calls make up for them, so that they do not come on
+// top of the share. Calls of every outcome fill it. Share one among all calls to
 // one destination. A retry counts against both measures: the one that did not
 // allow it has up to 10 to make up for before it allows another, so after a
 // busy time it may take 11 quiet minutes until there is one retry a minute.
@@ -100,11 +101,13 @@ func (b *Budget) begin() {
 		return
 	}
 	b.begun, b.at = true, time.Now()
-	if b.share(b.ratio, 0.1) > 0 {
-		b.byCalls = saved
-	}
-	if b.share(b.perSecond, 1./60) > 0 {
+	// The two begin with saved between them, not each: the first retries are a
+	// loan to the account of the calls, or they would come on top of its share.
+	switch {
+	case b.share(b.perSecond, 1./60) > 0:
 		b.byTime = saved
+	case b.share(b.ratio, 0.1) > 0:
+		b.byCalls = saved
 	}
 }
 

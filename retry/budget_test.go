@@ -77,6 +77,9 @@ func TestBudgetAllowsTheGreaterOfTwo(t *testing.T) {
 		bubble(t, c.name, func(t *testing.T) {
 			b := &retry.Budget{}
 			drain(b)
+			for range 100 { // make up for what was saved
+				b.Call()
+			}
 			const minutes = 100
 			allowed := 0
 			for range minutes {
@@ -115,7 +118,7 @@ func TestBudgetInTheLoop(t *testing.T) {
 		for range 1000 {
 			_, _ = retry.Do(t.Context(), p, func(context.Context) (int, error) { attempts++; return 0, refused })
 		}
-		require.InDelta(t, 1000+10+100, attempts, 1)
+		require.InDelta(t, 1000+100, attempts, 1, "what was saved is a part of the tenth")
 		naive := 0
 		for range 1000 {
 			_, _ = retry.Do(t.Context(), retry.Policy{Base: -1}, func(context.Context) (int, error) { naive++; return 0, refused })

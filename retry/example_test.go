@@ -106,7 +106,7 @@ func ExampleNewBudget() {
 		})
 	}
 	fmt.Println("100 calls during an outage made", attempts, "attempts")
-	// Output: 100 calls during an outage made 119 attempts
+	// Output: 100 calls during an outage made 110 attempts
 }
 
 // A loop that does not use this package asks the same budget.

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
 	"github.com/stretchr/testify/require"
 
 	"github.com/crosstie/crosstie/outcome"
@@ -276,6 +277,78 @@ func (c endsSilently) Err() error {
 	}
 	return context.Canceled
 }
+
+func slowly(n *int) (int, error) {
+	*n++
+	time.Sleep(11 * time.Second)
+	return 0, errCause
+}
+
+// What backoff does in these places, and ours does not: see the tests around.
+func TestBackoffEndsWithoutAWord(t *testing.T) {
+	bubble(t, "backoff: the first attempt used up the time for repeats", func(t *testing.T) {
+		b := backoff.NewExponentialBackOff()
+		b.MaxElapsedTime = 10 * time.Second
+		n := 0
+		_, err := backoff.RetryWithData(func() (int, error) { return slowly(&n) }, b)
+		require.Equal(t, errCause, err, "nothing says why there was one attempt")
+		require.Equal(t, 1, n)
+		n = 0
+		for range 100 { // and who waits by hand takes its end for a wait
+			n++
+			time.Sleep(b.NextBackOff())
+		}
+		require.Equal(t, 100, n)
+		require.Equal(t, backoff.Stop, b.NextBackOff())
+	})
+	bubble(t, "ours repeats, and says why it ends", func(t *testing.T) {
+		n := 0
+		_, err := retry.Do(t.Context(), retry.Policy{}, func(context.Context) (int, error) {
+			v, err := slowly(&n)
+			return v, outcome.TransientError(outcome.Refused, true, err)
+		})
+		require.Equal(t, 4, n)
+		require.ErrorIs(t, err, retry.ErrAttempts)
+		d, err := retry.Policy{}.Delay(1000, errCause)
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, d, time.Duration(0))
+	})
+}
+
+func TestBackoffGoesOnAfterTheCancel(t *testing.T) {
+	late := 0
+	for range 200 {
+		ctx, cancel := context.WithCancel(t.Context())
+		_ = backoff.RetryNotify(func() error {
+			if ctx.Err() != nil {
+				late++
+			}
+			return errCause
+		}, backoff.WithContext(&backoff.ZeroBackOff{}, ctx), func(error, time.Duration) { cancel() })
+	}
+	require.NotZero(t, late, "backoff: attempts after the cancel")
+
+	late = 0
+	for range 200 {
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := retry.DoIdempotent(ctx, retry.Policy{Base: -1}, func(context.Context) (int, error) {
+			if ctx.Err() != nil {
+				late++
+			}
+			return 0, cancels{cancel}
+		})
+		require.ErrorIs(t, err, context.Canceled)
+	}
+	require.Zero(t, late)
+}
+
+// cancels is an error that ends its caller's context when it is looked at,
+// after the attempt and before the next.
+type cancels struct{ cancel context.CancelFunc }
+
+func (cancels) Error() string              { return "cause" }
+func (c cancels) Outcome() outcome.Outcome { c.cancel(); return outcome.Unknown }
+func (cancels) Transient() bool            { return true }
 
 func TestCancel(t *testing.T) {
 	reason := errors.New("the user left")

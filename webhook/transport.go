@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/crosstie/crosstie/internal/redirect"
 )
 
 // TransportOptions say where webhooks may be sent to. Nil and the zero value
@@ -160,12 +162,9 @@ func NewTransport(o *TransportOptions) *http.Transport {
 // as it is, which is a failed delivery), has no cookies, and gives a call 30
 // seconds, the reading of the response included.
 func NewClient(o *TransportOptions) *http.Client {
-	return &http.Client{
-		Transport: checked{newGuard(o), NewTransport(o)},
-		// A 307 would carry body and signature to whomever it names.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Timeout:       30 * time.Second,
-	}
+	c := &http.Client{Transport: checked{newGuard(o), NewTransport(o)}, Timeout: 30 * time.Second}
+	redirect.Refuse(c) // a 307 would carry body and signature to whomever it names
+	return c
 }
 
 type checked struct {

@@ -150,12 +150,14 @@ func TestKeep(t *testing.T) {
 			return nil
 		})
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		require.NoError(t, held.Err())
 		require.NoError(t, stop())
 		require.Error(t, held.Err())
 		require.NotErrorIs(t, context.Cause(held), lease.ErrLost)
 		require.NoError(t, stop(), "again")
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		require.Equal(t, []time.Duration{3 * time.Second, 6 * time.Second, 9 * time.Second}, at)
 	})
 	bubble(t, "no length means the default", func(t *testing.T) {
@@ -195,6 +197,7 @@ func TestKeep(t *testing.T) {
 			return nil
 		})
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		require.NoError(t, held.Err())
 		require.NoError(t, stop())
 	})

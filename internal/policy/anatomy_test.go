@@ -9,13 +9,14 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/crosstie/crosstie"
 )
 
-// anatomy is what each open room has, so that knowing one is knowing all. A
+// anatomy is what each room has, so that knowing one is knowing all. A
 // name ending in a slash is a folder, and <p> stands for the pattern.
 var anatomy = []string{
 	"doc.go", "options.go", "error.go", "store.go", "mem.go",
@@ -26,12 +27,17 @@ var anatomy = []string{
 // show, it hides.
 const program = 120
 
+// nowhere says in the table elsewhere that a room has no such part.
+const nowhere = "nowhere"
+
 // elsewhere excuses a room from a part of the anatomy, with where it is instead
-// and why.
+// and why, or that it is nowhere, and why.
 var elsewhere = map[string]string{
 	"requestreply/store.go":         "requestreply/server/store.go: the caller keeps nothing, the server keeps its answers",
 	"requestreply/mem.go":           "requestreply/server/mem.go: it is the twin of that port",
 	"requestreply/requestreplytest": "requestreply/server/servertest: it is the kit of that port",
+	"uiupdate/store.go":             "nowhere: a view is a picture of what its source keeps, and only the source knows what happened while no process looked",
+	"uiupdate/mem.go":               "nowhere: a view is in memory, so it is its own twin",
 }
 
 // heads are the headings of a room's package comment, and words what it must
@@ -41,24 +47,13 @@ var (
 	words = []string{"crash", "bound", "default"}
 )
 
-// checkAnatomy looks for the parts of each open room, and for rooms that are
-// planned and yet there.
-func checkAnatomy(t *tree, open func(room string) bool) (offences []string) {
+// checkAnatomy looks for the parts of each of the rooms.
+func checkAnatomy(t *tree, rooms []string) (offences []string) {
 	has := func(name string) bool {
 		_, err := os.Stat(filepath.Join(t.root, filepath.FromSlash(name)))
 		return err == nil
 	}
-	for _, p := range patterns {
-		if !open(p) {
-			if has(p) {
-				offences = append(offences, fmt.Sprintf("%s is planned, but has a folder: open it in pattern.go, doc.go and README.md", p))
-			}
-			continue
-		}
-		if !has(p) {
-			offences = append(offences, fmt.Sprintf("%s is open, but has no folder", p))
-			continue
-		}
+	for _, p := range rooms {
 		for _, part := range anatomy {
 			name := p + "/" + strings.ReplaceAll(part, "<p>", p)
 			if _, ok := elsewhere[strings.TrimSuffix(name, "/")]; !ok && !has(name) {
@@ -67,7 +62,7 @@ func checkAnatomy(t *tree, open func(room string) bool) (offences []string) {
 		}
 		example := "examples/" + p + "/main.go"
 		if !has(example) {
-			offences = append(offences, example+" is missing: each open room has a program that runs with no service and no flags")
+			offences = append(offences, example+" is missing: each room has a program that runs with no service and no flags")
 		}
 		for _, s := range t.files {
 			if s.name == p+"/doc.go" {
@@ -80,7 +75,7 @@ func checkAnatomy(t *tree, open func(room string) bool) (offences []string) {
 	}
 	for name, where := range elsewhere {
 		there, why, _ := strings.Cut(where, ": ")
-		if open(path.Dir(name)) && (has(name) || !has(there) || why == "") {
+		if slices.Contains(rooms, path.Dir(name)) && (has(name) || there != nowhere && !has(there) || why == "") {
 			offences = append(offences, fmt.Sprintf("%s: the exception needs a place that is there (%q) and a reason, and nothing in its own place", name, there))
 		}
 	}
@@ -126,20 +121,10 @@ func (t *tree) shape(e ast.Expr) string {
 	return strings.Join(strings.Fields(b.String()), " ")
 }
 
-// isOpen asks the map.
-func isOpen(room string) bool {
-	for p := crosstie.RequestReply; p <= crosstie.PubSub; p++ {
-		if p.String() == room {
-			return p.Open()
-		}
-	}
-	return false
-}
+func TestAnatomy(t *testing.T) { report(t, checkAnatomy(checkout(t), patterns)) }
 
-func TestAnatomy(t *testing.T) { report(t, checkAnatomy(checkout(t), isOpen)) }
-
-// The map in the root's package comment and in README.md says of each room
-// what the code says.
+// The adviser, the map in the root's package comment and that in README.md have
+// the same rooms.
 func TestMap(t *testing.T) {
 	tr := checkout(t)
 	for _, name := range []string{"doc.go", "README.md"} {
@@ -148,21 +133,19 @@ func TestMap(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		for _, p := range patterns {
-			report(t, checkMapRow(name, string(text), p, isOpen(p)))
+		for i, p := range patterns {
+			if got := crosstie.Pattern(i + 1).String(); got != p {
+				t.Errorf("the adviser calls pattern %d %s, want %s", i+1, got, p)
+			}
+			report(t, checkMapRow(name, string(text), p))
 		}
 	}
 }
 
-// checkMapRow finds the row of a table that ends with a room's state.
-func checkMapRow(name, text, p string, open bool) []string {
-	want := map[bool]string{true: "open", false: "planned"}[open]
-	row := regexp.MustCompile(`(?m)^.*\b` + p + `\b.*\b(open|planned)\b[^\n]*$`)
-	m := row.FindAllStringSubmatch(text, -1)
-	for _, r := range m {
-		if r[1] == want {
-			return nil
-		}
+// checkMapRow finds the row of a table that has a room and its example.
+func checkMapRow(name, text, p string) []string {
+	if regexp.MustCompile(`(?m)^.*[^/\w]` + p + `\b.*\bexamples/` + p + `\b`).MatchString(text) {
+		return nil
 	}
-	return []string{fmt.Sprintf("%s: no row says that %s is %s", name, p, want)}
+	return []string{fmt.Sprintf("%s: no row has %s and examples/%s", name, p, p)}
 }

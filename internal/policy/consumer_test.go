@@ -22,6 +22,8 @@ import (
 	"github.com/crosstie/crosstie/batchsync"
 	"github.com/crosstie/crosstie/fireforget"
 	"github.com/crosstie/crosstie/outcome"
+	"github.com/crosstie/crosstie/remoteinvoke"
+	"github.com/crosstie/crosstie/pubsub"
 	"github.com/crosstie/crosstie/requestreply"
 )
 
@@ -34,6 +36,8 @@ var (
 	_ requestreply.Observer = observer{}
 	_ fireforget.Observer   = observer{}
 	_ batchsync.Observer    = observer{}
+	_ remoteinvoke.Observer = observer{}
+	_ pubsub.Observer       = observer{}
 )
 
 func main() {

@@ -18,7 +18,7 @@ var obvious = map[string]bool{"Error": true, "Unwrap": true}
 // end in Options: each of their fields says unit, default and what disables.
 var configs = map[string]bool{
 	"Requirement": true, "Policy": true, "Op": true, "Breaker": true, "Endpoint": true,
-	"Transport": true, "Verifier": true, "Full": true,
+	"Transport": true, "Verifier": true, "Full": true, "Limits": true, "Block": true, "Target": true, "Paged": true,
 }
 
 // checkDocs lists every exported identifier that nothing documents: types,

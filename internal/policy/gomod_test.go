@@ -27,8 +27,9 @@ var indirect = map[string]string{
 
 // outside are the modules that go.work leaves out, each with its reason.
 var outside = map[string]string{
-	"bench": "rivals beside us: their versions must not decide what we build with",
-	"tools": "linters: their versions must not decide what we build with",
+	"bench":   "rivals beside us: their versions must not decide what we build with",
+	"interop": "strangers who read what we write: their versions must not decide what we build with",
+	"tools":   "linters: their versions must not decide what we build with",
 }
 
 // checkModules holds every go.mod and go.work against the tables.
@@ -70,8 +71,9 @@ func checkModules(t *tree) (offences []string) {
 		up := strings.Repeat("../", strings.Count(m.dir, "/")+1)
 		replaced := false
 		for _, r := range m.file.Replace {
-			if r.Old.Path != home || path.Clean(r.New.Path) != path.Clean(up) {
-				bad("%s: replaces %s by %s; only the root is replaced, by %s, until the first tag", name, r.Old.Path, r.New.Path, up)
+			rest, ours := strings.CutPrefix(r.Old.Path, home)
+			if !ours || path.Clean(r.New.Path) != path.Join(up, rest) {
+				bad("%s: replaces %s by %s; only modules of ours are replaced, by where they are, until the first tag", name, r.Old.Path, r.New.Path)
 			}
 			replaced = replaced || r.Old.Path == home
 		}

@@ -25,7 +25,14 @@ func checkLinks(t *tree) (offences []string) {
 			offences = append(offences, err.Error())
 			continue
 		}
+		code := false // Go's Name[T](x) is no link
 		for i, line := range bytes.Split(text, []byte("\n")) {
+			if bytes.HasPrefix(line, []byte("```")) {
+				code = !code
+			}
+			if code {
+				continue
+			}
 			for _, m := range link.FindAllSubmatch(line, -1) {
 				to, _, _ := strings.Cut(string(m[1]), "#")
 				if to == "" || strings.Contains(to, ":") {

@@ -35,7 +35,7 @@ import (
 // stdNames are the standard packages a fragment may use without importing.
 var stdNames = map[string]string{
 	"context": "context", "errors": "errors", "fmt": "fmt", "http": "net/http", "io": "io", "json": "encoding/json",
-	"log": "log", "os": "os", "slog": "log/slog", "sql": "database/sql", "strings": "strings", "time": "time", "url": "net/url",
+	"log": "log", "os": "os", "slog": "log/slog", "sql": "database/sql", "strings": "strings", "testing": "testing", "time": "time", "url": "net/url",
 }
 
 // A block is one fenced piece of Go in a page.
@@ -186,7 +186,7 @@ func (t *tree) knownNames() map[string]string {
 	known := map[string]string{}
 	for _, s := range t.files {
 		dir, ok := local(s.pkg)
-		if ok && !s.test && s.module == "." && s.ast.Name.Name != "main" && !under(dir, "internal") {
+		if ok && !s.test && (s.module == "." || s.module == "salesforce") && s.ast.Name.Name != "main" && !under(dir, "internal") {
 			known[s.ast.Name.Name] = s.pkg
 		}
 	}

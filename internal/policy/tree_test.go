@@ -103,7 +103,7 @@ func read(root string) (*tree, error) {
 		}
 		rel = filepath.ToSlash(rel)
 		switch base := path.Base(rel); {
-		case d.IsDir() && (rel == "bin" || base == "testdata" || base == ".git"):
+		case d.IsDir() && (rel == "bin" || base == "testdata" || base == ".git" || base == "node_modules"):
 			return filepath.SkipDir
 		case d.IsDir():
 		case base == "go.mod":
@@ -115,7 +115,7 @@ func read(root string) (*tree, error) {
 		case path.Ext(base) == ".go":
 			goFiles = append(goFiles, rel)
 		case slices.Contains([]string{".md", ".txt", ".yml", ".yaml", ".sql", ".html", ".js", ".css"}, path.Ext(base)),
-			base == "Makefile", base == "run", base == "go.work", base == ".gitignore":
+			base == "Makefile", base == "run", base == "package-lock.json", base == "go.work", base == ".gitignore":
 			t.texts = append(t.texts, rel)
 		}
 		return nil

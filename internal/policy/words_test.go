@@ -21,11 +21,16 @@ var emptyNames = []string{"util", "utils", "common", "helper", "helpers", "misc"
 
 // sleepers are test files that may sleep for real, each with the other
 // process it watches.
-var sleepers = map[string]string{}
+var sleepers = map[string]string{
+	"sqlstore/enginetest/jobs_crash_test.go": "its children work for a while, so that a kill meets them at work",
+}
 
 // knobs are the variables of the environment that tests may read.
 var knobs = map[string]string{
-	"CROSSTIE_SOAK": "its presence makes the same tests run with larger counts: make soak",
+	"CROSSTIE_SOAK":              "its presence makes the same tests run with larger counts: make soak",
+	"CROSSTIE_POSTGRES":          "where the server of the tests on PostgreSQL is; without it they skip",
+	"CROSSTIE_POSTGRES_PROGRAMS": "required makes it a failure, not a skip, that initdb or pgbouncer is missing: CI has them",
+	"CROSSTIE_BROWSER":           "required makes it a failure, not a skip, that there is no browser: CI has one",
 }
 
 // unsaid are words that may stand nowhere, each with its reason. The
@@ -37,6 +42,7 @@ var unsaid = []struct {
 	{regexp.MustCompile(`/(?:w[o]rk|f[a]rm|r[o]ot)/`), "a path of one machine"},
 	{regexp.MustCompile(`\b(?:TO[D]O|FI[X]ME|XX[X])\b`), "unfinished: what is not built is absent"},
 	{regexp.MustCompile(`(?i)\bnot (?:yet )?implemente[d]\b|\bunimplemente[d]\b`), "unfinished: what is not built is absent"},
+	{regexp.MustCompile(`"resolve[d]":`), "a registry's address: package-lock.json needs none (omit-lockfile-registry-resolved in .npmrc)"},
 	{regexp.MustCompile(`(?i)exactly[- ]once deliver[y]`), "nobody has it: at least once, once in effect inside the window"},
 }
 

@@ -73,3 +73,18 @@ func (b *Bell) again() {
 	b.step += b.step / 2
 	b.timer.Reset(b.step)
 }
+
+// Bells are a bell for each name. The zero value is ready; it is safe for
+// concurrent use and must not be copied. A bell stays once it was asked for.
+type Bells struct {
+	m sync.Map // name -> *Bell
+}
+
+// Of returns the bell of a name.
+func (b *Bells) Of(name string) *Bell {
+	if bell, ok := b.m.Load(name); ok {
+		return bell.(*Bell)
+	}
+	bell, _ := b.m.LoadOrStore(name, &Bell{})
+	return bell.(*Bell)
+}

@@ -58,3 +58,15 @@ func TestRingFor(t *testing.T) {
 		heard(time.Hour)
 	})
 }
+
+func TestBells(t *testing.T) {
+	var bells wake.Bells
+	a, b := bells.Of("a").Listen(), bells.Of("b").Listen()
+	bells.Of("a").Ring()
+	<-a
+	select {
+	case <-b:
+		t.Fatal("rung for another name")
+	default:
+	}
+}
