@@ -3,7 +3,9 @@ package requestreply_test
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -194,4 +196,63 @@ func TestAntipatternOneSlowTargetStopsAll(t *testing.T) {
 		})
 		require.Equal(t, 100, n)
 	})
+}
+
+// Anti-pattern: write back what was read a while ago. Of two who do so at the
+// same time the second undoes the first, and both are told that all is well.
+func TestAntipatternLostUpdate(t *testing.T) {
+	s := &stockroom{qty: 10, version: 1}
+	url := serving(t, s.ServeHTTP)
+	read := requestreply.Endpoint[struct{}, Order]{Method: "GET", URL: url}
+	write := requestreply.Endpoint[Order, Order]{Method: "PUT", URL: url}
+	// take reads, lets another take as well, and writes back one less.
+	take := func(t *testing.T, between func(), conditional bool) error {
+		r, err := read.Reply(t.Context(), struct{}{})
+		require.NoError(t, err)
+		between()
+		w := write
+		if conditional {
+			w.IfMatch = r.ETag()
+		}
+		r.Value.Qty--
+		_, err = w.Call(t.Context(), r.Value)
+		return err
+	}
+
+	t.Run("naive: two are taken and one is missing", func(t *testing.T) {
+		s.qty = 10
+		err := take(t, func() { require.NoError(t, take(t, func() {}, false)) }, false)
+		require.NoError(t, err)
+		require.Equal(t, 9, s.qty)
+	})
+	t.Run("with IfMatch the second is told, and tries again", func(t *testing.T) {
+		s.qty = 10
+		err := take(t, func() { require.NoError(t, take(t, func() {}, true)) }, true)
+		require.ErrorIs(t, err, requestreply.ErrPrecondition)
+		require.True(t, outcome.NotApplied(err))
+		require.NoError(t, take(t, func() {}, true))
+		require.Equal(t, 8, s.qty)
+	})
+}
+
+// A stockroom keeps one number and its version.
+type stockroom struct{ qty, version int }
+
+func (s *stockroom) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	tag := fmt.Sprintf(`"v%d"`, s.version)
+	if r.Method == http.MethodPut {
+		if c := r.Header.Get("If-Match"); c != "" && c != tag {
+			w.WriteHeader(http.StatusPreconditionFailed)
+			return
+		}
+		var o Order
+		if json.NewDecoder(r.Body).Decode(&o) != nil {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		s.qty, s.version = o.Qty, s.version+1
+		tag = fmt.Sprintf(`"v%d"`, s.version)
+	}
+	w.Header().Set("ETag", tag)
+	fixed(200, "application/json", fmt.Sprintf(`{"sku":"84879","qty":%d}`, s.qty))(w, r)
 }

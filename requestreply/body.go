@@ -2,73 +2,66 @@ package requestreply
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"net/http"
-	"sync"
 )
 
 // A held body ends its attempt when it has been read or closed: not before,
 // or reading it would fail, and not never, or the attempt would go on.
 type held struct {
 	io.ReadCloser
-	finish func()
+	hop *hop
 }
 
 func (b *held) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
+	if n > 0 {
+		b.hop.to.visit.heard()
+	}
 	if err != nil {
-		b.finish()
+		b.hop.finish()
 	}
 	return n, err
 }
 
 func (b *held) Close() error {
 	err := b.ReadCloser.Close()
-	b.finish()
+	b.hop.finish()
 	return err
 }
 
 // heldWriter is the body of a 101 response, which is a connection.
 type heldWriter struct {
-	held
+	*held
 	io.Writer
 }
 
-// hold lets resp's body keep the attempt's context and its place in flight.
-// A caller who forgets the body loses both at the attempt's deadline.
-func hold(ctx context.Context, resp *http.Response, cancel context.CancelFunc, t *target) {
+// hold lets resp's body keep the attempt, its context and its place in flight.
+// A caller who forgets the body loses all at the attempt's deadline.
+func (h *hop) hold(resp *http.Response) {
 	if resp.Body == nil || resp.Body == http.NoBody {
-		cancel()
-		t.release()
+		h.finish()
 		return
 	}
-	over := sync.OnceFunc(t.release)
-	forgotten := context.AfterFunc(ctx, over)
-	finish := func() {
-		forgotten()
-		cancel()
-		over()
-	}
+	h.body = held{resp.Body, h}
 	if w, ok := resp.Body.(io.Writer); ok {
-		resp.Body = &heldWriter{held{resp.Body, finish}, w}
+		resp.Body = &heldWriter{&h.body, w}
 		return
 	}
-	resp.Body = &held{resp.Body, finish}
+	resp.Body = &h.body
 }
 
 // keep reads the body of a failed attempt into memory, so that its connection
 // is free while we wait and its caller can still read it. One that is longer
 // than drained stays open and goes on from memory.
-func keep(ctx context.Context, resp *http.Response, cancel context.CancelFunc, t *target) {
+func (h *hop) keep(resp *http.Response) {
 	if resp.Body == nil || resp.Body == http.NoBody {
-		cancel()
-		t.release()
+		h.finish()
 		return
 	}
 	start, err := io.ReadAll(io.LimitReader(resp.Body, drained+1))
 	if err == nil && len(start) > drained {
-		hold(ctx, resp, cancel, t)
+		h.hold(resp)
 		rest := resp.Body
 		resp.Body = struct {
 			io.Reader
@@ -77,8 +70,7 @@ func keep(ctx context.Context, resp *http.Response, cancel context.CancelFunc, t
 		return
 	}
 	_ = resp.Body.Close()
-	cancel()
-	t.release()
+	h.finish()
 	var tail io.Reader = bytes.NewReader(start)
 	if err != nil {
 		tail = io.MultiReader(tail, failing{err})
@@ -89,3 +81,17 @@ func keep(ctx context.Context, resp *http.Response, cancel context.CancelFunc, t
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// A heeded body tells a visit of what comes through.
+type heeded struct {
+	io.ReadCloser
+	visit *visit
+}
+
+func (b heeded) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if n > 0 {
+		b.visit.heard()
+	}
+	return n, err
+}

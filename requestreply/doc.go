@@ -30,9 +30,30 @@
 //		return call.Call(ctx, o)
 //	}
 //
-// [Endpoint] is one operation of a JSON API. [Transport] does the same for any
-// HTTP client or SDK. [Run] does it for any function. All three share what a
-// [Guard] holds.
+// [Endpoint] is one operation of a JSON API; [Paged] is one that answers in
+// pages. [Transport] does the same for any HTTP client or SDK. [Run] does it for
+// any function: it knows the errors of net/http, of gRPC by their codes and of
+// database/sql, and [Tx] tells what is known of a transaction. [Abandon] is for
+// foreign code that ignores its context. All share what a [Guard] holds.
+//
+// The side that is asked is package server; package openapi serves it with a
+// document that others, Salesforce above all, make their clients of.
+//
+// A body that does not fit in memory goes up as an [Upload] and comes down by
+// Endpoint.Stream. Redirects are followed by no Endpoint unless its client does;
+// [CheckRedirect] then leaves credentials at home.
+//
+// What is unknown after the last attempt can be settled by asking for the key:
+// Op.Confirm.
+//
+// An Endpoint with IfMatch changes only the version that was read, so that of
+// two writers the second is told ([ErrPrecondition]) and overwrites nothing;
+// with IfNoneMatch it fetches only what has changed ([ErrNotModified]).
+//
+// A page that asks row by row is slow however fast each call is. [WithTrips]
+// counts the calls of one page load, warns of too many or refuses them, and
+// package tripstest fails a test that makes them; package coalesce makes one
+// call of many reads.
 //
 // # What is bounded
 //
@@ -45,8 +66,14 @@
 //	failing attempts at a target   half      *Error, ErrOpen for 5 s, then one probe at a time
 //	attempts in flight, a target   64        waits
 //	attempts waiting for a place   64        *Error, ErrFull
+//	operations left by Abandon     64        each keeps its place in flight: ErrFull
+//	attempts in a period           none      Options.Quota sets it (package quota): quota.ErrSpent, Error.At is set
+//	calls of one piece of work     none      WithTrips sets it: *Error, ErrTrips
+//	hosts whose connection stalled 256       the oldest is served by the Base again
 //	targets remembered             1024      the longest idle is forgotten; all busy: ErrFull
 //	an answer (Endpoint)           1 MiB     *Error, ErrTooLarge
+//	pages of a list (Paged)        1000      *Error, ErrTooLarge, and where to go on
+//	all pages of a list (Paged)    64 MiB    *Error, ErrTooLarge, and where to go on
 //	a problem read                 64 KiB    not read: the status speaks
 //	a failed attempt's body read   64 KiB    its connection is closed
 //
@@ -54,15 +81,17 @@
 //
 // Every error of a call is an [*Error]. Its Outcome is that of the whole call:
 // a time-out followed by a refused connection is still unknown. Sentinels
-// ([ErrOpen], [ErrFull], [ErrTooLarge], those of package retry, context
-// errors) are found by errors.Is, a [*Problem] by errors.AsType. Texts hold no
-// query, user info or payload.
+// ([ErrOpen], [ErrFull], [ErrTooLarge], [ErrTrips], [ErrNotModified],
+// [ErrPrecondition], [ErrNextPage], those of package retry, context errors) are
+// found by errors.Is, a [*Problem] by errors.AsType. Texts hold no query, user
+// info or payload.
 //
 // # Concurrency
 //
 // A [Guard] and a [Transport] are safe for concurrent use; an [Endpoint] is a
 // value. No goroutine outlives a call, but for the instant of a timer that
-// settles a probe whose operation ignores its context.
+// settles a probe whose operation ignores its context, and the operations that
+// Abandon left, which Guard.Abandoned counts.
 //
 // # Testing
 //

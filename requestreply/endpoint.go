@@ -10,10 +10,13 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/crosstie/crosstie/internal/id"
+	"github.com/crosstie/crosstie/internal/redirect"
+	"github.com/crosstie/crosstie/internal/strictjson"
 	"github.com/crosstie/crosstie/outcome"
 )
 
@@ -40,6 +43,11 @@ type Endpoint[Req, Resp any] struct {
 	// then carry the key of their context ([WithIdempotencyKey]), or one made
 	// for the call, and are repeated under it. Error.Key tells which.
 	Keyed bool
+	// Confirm settles a call that failed and may have had its effect: see
+	// Op.Confirm. Its key is the one the calls carried, or that of their context,
+	// for an operation that takes the key as a part of its request. Nil asks
+	// nobody.
+	Confirm func(ctx context.Context, key string) (outcome.Outcome, error)
 	// Client makes the attempts. Nil means a client on http.DefaultTransport
 	// that follows no redirect. When its Transport is a [*Transport] and
 	// Guard is nil, that one's guard alone protects the call, as Idempotent
@@ -51,17 +59,39 @@ type Endpoint[Req, Resp any] struct {
 	// MaxBody limits the answer, in bytes after decompression; a longer one
 	// is ErrTooLarge. Defaults to 1 MiB; a negative value means no limit.
 	MaxBody int64
+	// Strict refuses an answer that two readers could read in two ways: with a
+	// name twice in an object, with one that differs from the type's in case, or
+	// nested more than 64 deep. By default the rules of encoding/json hold: the
+	// last wins, and the case does not matter.
+	Strict bool
+	// NoUnknown refuses an answer with a name the type does not have, and is
+	// Strict. By default such names are skipped, since servers add some.
+	NoUnknown bool
 	// Header is added to the requests. It is not changed.
 	Header http.Header
+	// TellTime tells the other side how long each attempt is waited for
+	// ([TimeLeftHeader]), so that it need not work for nobody. By default it is
+	// told nothing.
+	TellTime bool
+	// IfMatch is the version the call is meant for, an entity tag as
+	// [Reply.ETag] returns it, or "*" for any: when the other side has another
+	// one, it refuses with ErrPrecondition and nothing is lost. It does not
+	// make the operation idempotent. A weak tag matches nothing where RFC 9110
+	// §13.1.1 is kept, and is sent all the same: FHIR servers, for one, take
+	// them. Empty means no condition.
+	IfMatch string
+	// IfNoneMatch is the version you have: when it is the current one, the
+	// answer to GET or HEAD is ErrNotModified. With PUT, "*" means that there
+	// must be none, so that only the first creates. Tags are sent as they are.
+	// Empty means no condition.
+	IfNoneMatch string
 }
 
 const defaultMaxBody = 1 << 20
 
-// noRedirects serves endpoints without a client of their own. A redirect
-// would take the headers, and with 307 and 308 the body, elsewhere.
-var noRedirects = &http.Client{
-	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-}
+// stalled are the copies of http.DefaultTransport for endpoints without a
+// client of their own.
+var stalled copies
 
 // Call sends req as JSON and decodes the answer, repeating as [Run] does. A
 // 2xx answer must be JSON in UTF-8 and nothing after it; 204, 205, a 2xx
@@ -70,22 +100,11 @@ var noRedirects = &http.Client{
 //
 // Any other status is an error with the outcome the table of package outcome
 // gives it, or the one the server states; an application/problem+json body is
-// found as a [*Problem]. Every error is an [*Error].
+// found as a [*Problem]. 304 is ErrNotModified, 412 is ErrPrecondition. Every
+// error is an [*Error].
 func (e Endpoint[Req, Resp]) Call(ctx context.Context, req Req) (Resp, error) {
-	var zero Resp
-	p, err := e.plan(ctx)
-	if err == nil && p.sends {
-		p.body, err = json.Marshal(req)
-	}
-	if err != nil {
-		p.call.harmless = true
-		return zero, p.call.refused(outcome.TransientError(outcome.NotSent, false, err))
-	}
-	return run(ctx, &p.call, p.op, func(ctx context.Context) (Resp, error) {
-		var v Resp
-		err := p.attempt(ctx, &v)
-		return v, err
-	})
+	r, _, err := e.reply(ctx, req)
+	return r.Value, err
 }
 
 // A plan is a call of an endpoint without its types.
@@ -99,19 +118,23 @@ type plan struct {
 	maxBody int64
 	sends   bool
 	body    []byte
+	upload  *Upload
 	guarded bool // the client's transport repeats by itself
+	tell    bool
+	strict  bool
+	known   bool // names only
 }
 
 func (e Endpoint[Req, Resp]) plan(ctx context.Context) (plan, error) {
 	p := plan{
 		method: orText(e.Method, http.MethodPost), header: e.Header.Clone(),
-		client: e.Client, maxBody: e.MaxBody,
+		client: e.Client, maxBody: e.MaxBody, tell: e.TellTime,
+		strict: e.Strict || e.NoUnknown, known: e.NoUnknown,
 		call: call{g: e.Guard},
 	}
-	if p.client == nil {
-		p.client = noRedirects
+	if p.client != nil {
+		_, p.guarded = p.client.Transport.(*Transport)
 	}
-	_, p.guarded = p.client.Transport.(*Transport)
 	if p.call.g == nil {
 		p.call.g = bare
 		if p.guarded {
@@ -124,9 +147,10 @@ func (e Endpoint[Req, Resp]) plan(ctx context.Context) (plan, error) {
 	if p.header == nil {
 		p.header = http.Header{}
 	}
+	p.conditions(e.IfMatch, e.IfNoneMatch)
 	p.call.name = p.method
 	if name := badHeader(p.header); name != "" {
-		return p, fmt.Errorf("Endpoint.Header: the value of %s has a control character: perhaps a line end read with it from a file", name)
+		return p, fmt.Errorf("Endpoint: the value of the header %s has a control character: perhaps a line end read with it from a file", name)
 	}
 	u, err := url.Parse(e.URL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
@@ -134,7 +158,7 @@ func (e Endpoint[Req, Resp]) plan(ctx context.Context) (plan, error) {
 	}
 	p.url = u
 	p.call.name += " " + safeURL(e.URL)
-	p.op = Op{Target: u.Host, Idempotent: e.Idempotent || idempotent(p.method)}
+	p.op = Op{Target: u.Host, Idempotent: e.Idempotent || idempotent(p.method), Confirm: e.Confirm}
 	switch p.method {
 	case http.MethodGet, http.MethodHead, http.MethodDelete:
 	default:
@@ -182,52 +206,100 @@ func setDefault(h http.Header, name, value string) {
 
 // attempt makes one attempt, of which a Transport may make several, and
 // decodes its answer into v.
-func (p *plan) attempt(ctx context.Context, v any) error {
+func (p *plan) attempt(ctx context.Context, v any, a *answer) error {
 	if !p.guarded {
-		return p.ask(ctx, v)
+		return p.ask(ctx, v, a)
 	}
-	w := &within{host: p.op.Target, idempotent: p.op.Idempotent, known: outcome.NotSent}
-	if err := p.ask(context.WithValue(ctx, withinOf{}, w), v); err != nil {
+	w := &within{host: p.op.Target, idempotent: p.op.Idempotent, tell: p.tell, known: outcome.NotSent}
+	if err := p.ask(context.WithValue(ctx, withinOf{}, w), v, a); err != nil {
 		return &throughTransport{err, w}
 	}
 	return nil
 }
 
-func (p *plan) ask(ctx context.Context, v any) error {
+// request makes the request of one attempt.
+func (p *plan) request(ctx context.Context) (*http.Request, error) {
 	var body io.Reader
 	if p.sends {
 		body = bytes.NewReader(p.body)
 	}
+	if p.upload != nil {
+		opened, err := p.upload.open()
+		if err != nil {
+			return nil, err
+		}
+		body = opened
+	}
 	r, err := http.NewRequestWithContext(ctx, p.method, p.url.String(), body)
 	if err != nil {
-		return outcome.TransientError(outcome.NotSent, false, errors.New("the method or URL is not valid"))
+		if c, ok := body.(io.Closer); ok {
+			_ = c.Close()
+		}
+		return nil, outcome.TransientError(outcome.NotSent, false, errors.New("the method or URL is not valid"))
 	}
-	if p.guarded {
-		r.Header = p.header // whoever repeats it makes it outgoing
-	} else {
-		r = outgoing(ctx, r, p.header, r.Body)
+	if p.upload != nil {
+		r.GetBody, r.ContentLength = p.upload.open, p.upload.length()
 	}
-	resp, err := exchange(r, p.client.Do)
+	return r, nil
+}
+
+func (p *plan) ask(ctx context.Context, v any, a *answer) error {
+	r, err := p.request(ctx)
 	if err != nil {
 		return err
+	}
+	switch header := p.header; {
+	case p.guarded:
+		r.Header = header // whoever repeats it makes it outgoing
+	case p.tell:
+		r = outgoing(ctx, r, withTimeLeft(ctx, header), r.Body)
+	default:
+		r = outgoing(ctx, r, header, r.Body)
+	}
+	client := p.client
+	var via *visit
+	if client == nil {
+		client = &http.Client{}
+		if tr, ok := http.DefaultTransport.(*http.Transport); ok {
+			via = stalled.visit(new(visit), tr, r, p.call.g.quiet())
+			defer via.leave(ctx)
+			client.Transport = via
+		}
+		// A redirect would take the headers, and with 307 and 308 the body,
+		// elsewhere.
+		redirect.Refuse(client)
+	}
+	resp, err := exchange(r, client.Do, via)
+	if err != nil {
+		return err
+	}
+	if via != nil {
+		resp.Body = heeded{resp.Body, via}
 	}
 	defer func() {
 		// Its connection is used again only if nothing is left unread.
 		_, _ = io.CopyN(io.Discard, resp.Body, drained)
 		_ = resp.Body.Close()
 	}()
+	a.status, a.header, a.url = resp.StatusCode, resp.Header, p.url
+	if resp.Request != nil { // a RoundTripper of somebody's may leave it out
+		a.url = resp.Request.URL
+	}
+	if q := p.call.g.o.Quota; q != nil && a.url.Host == p.op.Target { // no redirect led elsewhere
+		q.Saw(ctx, p.op.Target, resp.StatusCode, resp.Header)
+	}
 	if err := ofStatus(resp, nil); err != nil {
 		return ofStatus(resp, problem(resp))
 	}
 	if resp.StatusCode == http.StatusNotModified {
-		return &statusError{status: resp.StatusCode, known: outcome.Applied}
+		return nil // reply makes it an error
 	}
-	return p.decode(resp, v)
+	return p.decode(resp, v, a)
 }
 
 // decode reads the answer of a 2xx: the effect has happened, whatever is
 // wrong with it now.
-func (p *plan) decode(resp *http.Response, v any) error {
+func (p *plan) decode(resp *http.Response, v any, a *answer) error {
 	if p.method == http.MethodHead || resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusResetContent {
 		return nil
 	}
@@ -236,6 +308,7 @@ func (p *plan) decode(resp *http.Response, v any) error {
 		from = io.LimitReader(resp.Body, p.maxBody+1)
 	}
 	data, err := io.ReadAll(from)
+	a.size = int64(len(data))
 	switch {
 	case err != nil:
 		return outcome.TransientError(outcome.Applied, true, fmt.Errorf("status %d, its body broke off: %w", resp.StatusCode, err))
@@ -254,7 +327,13 @@ func (p *plan) decode(resp *http.Response, v any) error {
 	if !utf8.Valid(data) { // encoding/json would replace what is not
 		return outcome.TransientError(outcome.Applied, false, fmt.Errorf("status %d: %w", resp.StatusCode, errNotUTF8))
 	}
-	if err := json.Unmarshal(data, v); err != nil {
+	if p.strict {
+		err = strictjson.Check(data, reflect.TypeOf(v).Elem(), strictjson.Rules{AllowUnknown: !p.known})
+	}
+	if err == nil {
+		err = json.Unmarshal(data, v)
+	}
+	if err != nil {
 		return outcome.TransientError(outcome.Applied, false, fmt.Errorf("status %d: the answer does not decode: %w", resp.StatusCode, decodeError(err)))
 	}
 	return nil
@@ -287,6 +366,12 @@ func decodeError(err error) error {
 	}
 	if s, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return fmt.Errorf("not JSON at byte %d", s.Offset)
+	}
+	if f, ok := errors.AsType[*strictjson.Fault](err); ok {
+		return errors.New(printable("field " + cut(f.Pointer) + ": " + f.What))
+	}
+	if err == strictjson.ErrGoesOn {
+		return err
 	}
 	return errors.New("its decoder refused it")
 }

@@ -165,9 +165,9 @@ func TestEndpointMaxBody(t *testing.T) {
 			w.Header().Set("Content-Type", "application/json")
 			w.Header().Set("Content-Encoding", "gzip")
 			z := gzip.NewWriter(w)
-			_, _ = io.WriteString(z, text(64<<20))
+			_, _ = io.WriteString(z, text(8<<20))
 			_ = z.Close()
-		})}
+		}), Guard: requestreply.NewGuard(&requestreply.Options{Timeout: -1, TryTimeout: time.Minute})}
 		_, err := e.Call(t.Context(), Order{})
 		require.ErrorIs(t, err, requestreply.ErrTooLarge)
 	})
@@ -235,7 +235,7 @@ func TestEndpointRefusesBadInput(t *testing.T) {
 
 func TestEndpointErrorsHoldNoSecrets(t *testing.T) {
 	e := requestreply.Endpoint[Order, Receipt]{
-		URL:   strings.Replace(refused(t), "http://", "http://bob:hunter2@", 1) + "/x?token=hunter2#hunter2",
+		URL:   strings.Replace(refused, "http://", "http://bob:hunter2@", 1) + "/x?token=hunter2#hunter2",
 		Guard: requestreply.NewGuard(&requestreply.Options{Retry: quick}),
 	}
 	_, err := e.Call(t.Context(), Order{})

@@ -24,8 +24,9 @@ var (
 	// are used up. Nothing was sent by this attempt.
 	ErrFull = outcome.TransientError(outcome.NotSent, true,
 		errors.New("too many calls in flight: come back later or raise MaxInFlight"))
-	// ErrTooLarge says that an answer was longer than Endpoint.MaxBody.
-	ErrTooLarge = errors.New("the answer is too large: raise MaxBody or ask for less")
+	// ErrTooLarge says that an answer was longer than Endpoint.MaxBody, or
+	// that there were more pages, or bytes in them, than [Paged] allows.
+	ErrTooLarge = errors.New("the answer is too large: raise its limit or ask for less")
 )
 
 // An Error is a call that failed. What the last attempt said and why there
@@ -54,6 +55,9 @@ type Error struct {
 	Reason error
 	// Err is the error of the last attempt; nil when none was made.
 	Err error
+	// Confirm is why the hook that settles an unknown outcome (Op.Confirm)
+	// could not; nil when it was not asked or did. It is not found by errors.Is.
+	Confirm error
 
 	harmless bool // the call may be repeated whatever is known
 }
@@ -74,6 +78,9 @@ func (e *Error) Error() string {
 	}
 	if e.Err != nil {
 		b.WriteString(safeText(e.Err) + ": ")
+	}
+	if e.Confirm != nil {
+		b.WriteString("asked for its key: " + safeText(e.Confirm) + ": ")
 	}
 	b.WriteString(e.advice())
 	if !e.At.IsZero() {
@@ -149,15 +156,23 @@ func safeURL(raw string) string {
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
 }
 
+// op is what the error of the call names.
+func (c *call) op() string {
+	if c.r != nil {
+		return c.r.Method + " " + safeURL(c.r.URL.String())
+	}
+	return c.name
+}
+
 // failed makes the error of a call from what the retry loop gave up with.
 func (c *call) failed(err error) *Error {
 	if in, ok := errors.AsType[*Error](err); ok && c.g == once { // it has said all
 		e := *in
-		e.Op, e.Key, e.harmless = c.name, orText(c.key, in.Key), c.harmless
+		e.Op, e.Key, e.harmless = c.op(), orText(c.key, in.Key), c.harmless
 		e.Known = outcome.Worst(c.known, in.Known)
 		return &e
 	}
-	e := &Error{Op: c.name, Key: c.key, harmless: c.harmless, Attempts: c.made, Known: c.known, Err: err}
+	e := &Error{Op: c.op(), Key: c.key, harmless: c.harmless, Attempts: c.made, Known: c.known, Err: err}
 	if r, ok := err.(*retry.Error); ok {
 		e.Reason, e.Err, e.At = r.Reason, r.Err, r.At
 	}
@@ -167,7 +182,7 @@ func (c *call) failed(err error) *Error {
 
 // refused makes the error of a call that the guard stopped before an attempt.
 func (c *call) refused(why error) *Error {
-	e := &Error{Op: c.name, Key: c.key, harmless: c.harmless, Attempts: c.made, Known: c.known, Reason: why, Err: c.last}
+	e := &Error{Op: c.op(), Key: c.key, harmless: c.harmless, Attempts: c.made, Known: c.known, Reason: why, Err: c.last}
 	if c.made == 0 {
 		e.Known = outcome.NotSent
 	}

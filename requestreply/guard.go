@@ -2,6 +2,7 @@ package requestreply
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -24,6 +25,8 @@ type Guard struct {
 	total time.Duration // zero: no limit
 	try   time.Duration // zero: no limit
 	first time.Duration // the limit of a first attempt that need not wait
+
+	abandoned atomic.Int64 // operations nobody waits for any more
 
 	known atomic.Pointer[map[string]*target] // replaced, never written to
 	mu    sync.Mutex                         // guards the replacing
@@ -60,6 +63,14 @@ var once = func() *Guard {
 	return g
 }()
 
+// quiet is how long a connection must have been silent to count as stalled.
+func (g *Guard) quiet() time.Duration {
+	if g.try == 0 {
+		return time.Second
+	}
+	return g.try / 10
+}
+
 // An Op describes one call. The zero Op is legal.
 type Op struct {
 	// Target is who is called, for instance a host: calls to one target share
@@ -69,6 +80,17 @@ type Op struct {
 	// nature or because every attempt carries the same key and the other side
 	// honours it.
 	Idempotent bool
+	// Confirm settles a call that failed and may have had its effect, by asking
+	// the other side whether it has the key of the context
+	// ([WithIdempotencyKey]). It is asked once, after the last attempt, if there
+	// is a key; a fifth of the call's time, at most TryTimeout, is kept for it.
+	// What it returns is what the [*Error] then says: outcome.Applied, or
+	// outcome.Refused if the call has no effect and can have none any more. That
+	// the other side does not know the key yet is no proof: the request may be
+	// on its way. So refuse the key there, or look again after as long as a
+	// request can live, or return outcome.Unknown. Its error leaves the outcome
+	// unknown, and is in Error.Confirm. Nil asks nobody.
+	Confirm func(ctx context.Context, key string) (outcome.Outcome, error)
 }
 
 // A target is what calls to one target share.

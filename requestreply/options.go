@@ -3,8 +3,10 @@ package requestreply
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"time"
 
+	"github.com/crosstie/crosstie/internal/hook"
 	"github.com/crosstie/crosstie/retry"
 )
 
@@ -37,6 +39,9 @@ type Options struct {
 	// with ErrFull. Defaults to 1024. Targets unused for ten minutes are
 	// forgotten when a new one comes.
 	MaxTargets int
+	// Quota is an allowance that every attempt is taken from, shared by processes
+	// if it is one of package quota. Nil allows everything.
+	Quota Quota
 	// Logger receives the changes of breakers, which no caller sees. Nil is
 	// silent.
 	Logger *slog.Logger
@@ -77,8 +82,20 @@ type Breaker struct {
 	OnChange func(target, from, to string)
 }
 
+// A Quota is an allowance of calls that the other side counts. Package quota has
+// one that processes share. Its methods may be called concurrently.
+type Quota interface {
+	// Take takes one attempt at target, or returns why there is none; the
+	// attempt is then not made, nor the call repeated, and retry.After on the
+	// error says when to come back. ctx is that of the call.
+	Take(ctx context.Context, target string) error
+	// Saw is told the status and header of each answer of target.
+	Saw(ctx context.Context, target string, status int, h http.Header)
+}
+
 // An Observer watches operations begin and end. One value serves all rooms of
-// this module; a tracer or a metrics library needs nothing else.
+// this module; a tracer or a metrics library needs nothing else. A panic in one
+// is logged and goes no further: who watches changes nothing.
 type Observer interface {
 	// Start is called when op begins and may return a context that carries a
 	// span; the operation runs under it.
@@ -100,6 +117,9 @@ func (o *Options) withDefaults() Options {
 	v.Breaker = v.Breaker.withDefaults()
 	if v.Logger == nil {
 		v.Logger = slog.New(slog.DiscardHandler)
+	}
+	if v.Observer != nil { // who is not watched does not pay for it
+		v.Observer = hook.Guard(v.Observer, v.Logger)
 	}
 	return v
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"time"
 
+	"github.com/crosstie/crosstie/internal/trips"
 	"github.com/crosstie/crosstie/outcome"
 	"github.com/crosstie/crosstie/retry"
 )
@@ -18,8 +20,12 @@ import (
 // fn receives a context with the deadline of its attempt, and must obey it: a
 // function that ignores its context is waited for. What fn's error says about
 // itself (see package outcome) decides. Of errors that say nothing, those of
-// packages net and crypto/tls are told by their type, and all others are
-// Unknown: mark yours with outcome.Error or outcome.TransientError. fn's last
+// packages net and crypto/tls are told by their type, those of gRPC by their
+// code (outcome.GRPC), those of a database by their SQLSTATE (outcome.SQLState),
+// sql.ErrNoRows (Refused: an answer) and driver.ErrBadConn (NotSent: database/sql
+// has repeated it already); all others are Unknown: mark yours with
+// outcome.Error or outcome.TransientError. Each speaks of one exchange, so an fn
+// that makes several marks its errors itself, or uses [Tx]. fn's last
 // value is returned beside an error as well. Every error is an [*Error].
 //
 // g may be nil, op may be zero. A function with no value to return can return
@@ -86,8 +92,11 @@ func attempt[T any](ctx context.Context, c *call, fn func(context.Context) (T, e
 		return v, err
 	}
 	actx, cancel := ctx, context.CancelFunc(nothing)
+	if c.under != nil {
+		actx = c.under.Attempt(ctx)
+	}
 	if !end.IsZero() {
-		actx, cancel = context.WithDeadline(ctx, end)
+		actx, cancel = context.WithDeadline(actx, end)
 	}
 	ended := false
 	defer func() {
@@ -112,9 +121,11 @@ func nothing() {}
 // A call is the state of one guarded call. It lives on its caller's stack.
 type call struct {
 	g        *Guard
-	name     string // Op and Key of the error
+	name     string        // Op and Key of the error
+	r        *http.Request // instead of name: what it is made of, if it is needed
 	key      string
 	t        *target
+	target   string // Op.Target
 	harmless bool
 	begun    time.Time
 	entered  time.Time       // when the attempt began
@@ -122,16 +133,30 @@ type call struct {
 	made     int
 	known    outcome.Outcome // the worst of the attempts made
 	permit   permit
-	last     error // of the attempt before
-	stop     error // set by enter: why there is no attempt
-	gave     error // set by a Transport that returns a failed response: why
+	last     error        // of the attempt before
+	stop     error        // set by enter: why there is no attempt
+	gave     error        // set by a Transport that returns a failed response: why
+	under    *trips.Under // who counts the call
+	tell     bool         // an HTTP attempt names the time left for it
+
+	confirm confirm   // settles an unknown outcome, or nil
+	over    time.Time // with confirm: the end of the call, zero for never
+	rest    time.Time // with confirm: when the attempts end and it is asked
 }
 
-// begin prepares the call. It fails if ctx has ended already.
+// begin prepares the call. It fails if ctx has ended already, or the work the
+// call is for has made all the calls it may.
 func (c *call) begin(ctx context.Context, op Op) error {
-	c.known, c.harmless, c.begun = outcome.NotSent, op.Idempotent, time.Now()
+	c.known, c.harmless, c.target, c.begun = outcome.NotSent, op.Idempotent, op.Target, time.Now()
+	if op.Confirm != nil {
+		c.keepTime(ctx, op.Confirm)
+	}
 	if ctx.Err() != nil {
 		return c.refused(outcome.Error(outcome.NotSent, context.Cause(ctx)))
+	}
+	c.under = trips.Of(ctx)
+	if err := c.under.Charge(op.Target); err != nil {
+		return c.refused(err)
 	}
 	var err error
 	if c.t, err = c.g.target(op.Target, c.begun); err != nil {
@@ -140,8 +165,11 @@ func (c *call) begin(ctx context.Context, op Op) error {
 	return nil
 }
 
-// end is when the call must end, zero for never.
+// end is when the last attempt must end, zero for never.
 func (c *call) end() time.Time {
+	if !c.rest.IsZero() {
+		return c.rest
+	}
 	if c.g.total == 0 {
 		return time.Time{}
 	}
@@ -160,7 +188,7 @@ func (c *call) enter(ctx context.Context) (end time.Time, err error) {
 			return end, err
 		}
 	}
-	if waited || c.made > 0 {
+	if waited || c.made > 0 || !c.rest.IsZero() {
 		now = time.Now()
 		end = c.end()
 		if c.g.try > 0 {
@@ -178,9 +206,39 @@ func (c *call) enter(ctx context.Context) (end time.Time, err error) {
 			return end, err
 		}
 	}
+	if q := c.g.o.Quota; q != nil {
+		if err = c.pay(ctx, q); err != nil {
+			c.stop = err
+			return end, err
+		}
+	}
 	c.made++
 	c.entered = now
 	return end, nil
+}
+
+// pay takes the attempt from the allowance, and gives back what enter took if
+// there is none.
+func (c *call) pay(ctx context.Context, q Quota) (err error) {
+	paid := false
+	defer func() {
+		if !paid {
+			c.leave(errNoSign)
+		}
+	}()
+	if end := c.end(); !end.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, end)
+		defer cancel()
+	}
+	if err = q.Take(ctx, c.target); err != nil {
+		if _, says := errors.AsType[knower](err); !says {
+			err = outcome.TransientError(outcome.NotSent, true, err)
+		}
+		return err
+	}
+	paid = true
+	return nil
 }
 
 // gaveUp reports whether the attempt failed because of its caller, not of its
@@ -218,7 +276,7 @@ func (c *call) succeeded() {
 // shall be another one, else it returns the error of the call.
 func (c *call) again(ctx context.Context, err error) error {
 	if c.stop != nil {
-		return c.refused(c.stop)
+		return c.settled(ctx, c.refused(c.stop))
 	}
 	if c.tries == nil {
 		p := c.g.o.Retry
@@ -230,13 +288,14 @@ func (c *call) again(ctx context.Context, err error) error {
 	}
 	c.last = err
 	c.known = outcome.Worst(c.known, outcome.Of(err))
+	within := ctx
 	if end := c.end(); !end.IsZero() {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, end)
+		within, cancel = context.WithDeadline(ctx, end)
 		defer cancel()
 	}
-	if err = c.tries.Next(ctx, err); err != nil {
-		return c.failed(err)
+	if err = c.tries.Next(within, err); err != nil {
+		return c.settled(ctx, c.failed(err))
 	}
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -34,15 +33,26 @@ import (
 // attempt's body is read, up to 64 KiB, so that its connection is used again,
 // and closed.
 //
+// net/http takes an HTTP/2 connection for new requests as long as it is not
+// closed, and one that nothing comes through any more is not. When nothing came
+// through it for the time of an attempt, calls to that host go on over a copy
+// of Base with connections of its own, and to other hosts as before. What is in
+// flight on the old connection goes on. A copy that stalls in turn is closed
+// when its last call has ended; a Base is not, for others live in it: there the
+// connection ends with IdleConnTimeout, so set that. At most 256 hosts have a
+// copy at a time.
+//
 // Redirects are http.Client's to follow: it takes Authorization and Cookie
 // headers to subdomains only, but any other header everywhere. Set
-// CheckRedirect where a header of your own is a secret. The key of a context
+// http.Client.CheckRedirect to [CheckRedirect] where a header of yours is a
+// secret. The key of a context
 // goes to no host that is not in KeyHosts, not by a redirect either.
 //
 // A Transport is safe for concurrent use if its Base is; its fields must not
 // change after first use. The zero value is ready.
 type Transport struct {
-	// Base makes the attempts. Nil means http.DefaultTransport.
+	// Base makes the attempts. Nil means http.DefaultTransport. An
+	// *http.Transport is copied for a host whose HTTP/2 connection stalls.
 	Base http.RoundTripper
 	// Guard protects the calls. The target is the host of the URL. A nil
 	// Guard means default limits and nothing shared.
@@ -51,6 +61,13 @@ type Transport struct {
 	// Idempotency-Key header. To them, and nobody else, the key of the
 	// request's context is sent.
 	KeyHosts []string
+	// TimeHosts are the hosts, with port or without, that are told how long each
+	// attempt is waited for ([TimeLeftHeader]). Others are not told.
+	TimeHosts []string
+
+	stalled copies
+	via     *copies // instead of stalled; may be nil
+	plain   bool    // Base is not copied
 }
 
 // drained is how much of a failed attempt's body is read.
@@ -62,7 +79,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if g == nil {
 		g = bare
 	}
-	c := call{g: g, name: r.Method + " " + safeURL(r.URL.String())}
+	c := call{g: g, r: r}
 	op := Op{Target: r.URL.Host, Idempotent: idempotent(r.Method)}
 	header, err := t.key(r, &c, &op)
 	if err != nil {
@@ -94,13 +111,12 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 // key returns the header to send, with the key of the context if the host
 // honours one.
 func (t *Transport) key(r *http.Request, c *call, op *Op) (http.Header, error) {
-	honoured := slices.ContainsFunc(t.KeyHosts, func(h string) bool {
-		return strings.EqualFold(h, r.URL.Host) || strings.EqualFold(h, r.URL.Hostname())
-	})
-	if w, ok := r.Context().Value(withinOf{}).(*within); ok && w.idempotent && strings.EqualFold(w.host, r.URL.Host) {
-		op.Idempotent = true
+	c.tell = listed(t.TimeHosts, r)
+	if w, ok := r.Context().Value(withinOf{}).(*within); ok && strings.EqualFold(w.host, r.URL.Host) {
+		op.Idempotent = op.Idempotent || w.idempotent
+		c.tell = c.tell || w.tell
 	}
-	if !honoured {
+	if !listed(t.KeyHosts, r) {
 		return r.Header, nil
 	}
 	if v := r.Header.Get(keyHeader); v != "" {
@@ -174,31 +190,59 @@ func (t *Transport) attempt(ctx context.Context, r *http.Request, header http.He
 		ctx = o.Start(ctx, opAttempt, attr, n)
 		defer func() { o.End(ctx, opAttempt, err, attr, n) }()
 	}
-	actx, cancel := withDeadline(ctx, end)
+	if c.under != nil {
+		ctx = c.under.Attempt(ctx)
+	}
+	h := newHop(ctx, end, c.t)
+	base := t.base()
+	if tr, ok := base.(*http.Transport); ok && !t.plain {
+		s := &t.stalled
+		if t.via != nil {
+			s = t.via
+		}
+		h.to.visit = s.visit(&h.visit, tr, r, c.g.quiet())
+		base = h.to.visit
+	}
 	done := false
 	defer func() {
 		if !done { // the base panicked
-			cancel()
-			c.leave(errSick)
+			h.finish()
+			c.permit.settle(errSick)
 		}
 	}()
-	resp, err = exchange(outgoing(actx, r, header, body), t.base().RoundTrip)
+	if c.tell {
+		header = withTimeLeft(h, header)
+	}
+	resp, err = h.through(base, r, header, body)
 	done = true
 	if err != nil {
-		cancel()
-		c.leave(sign(err, c.gaveUp(ctx)))
+		h.finish()
+		c.permit.settle(sign(err, c.gaveUp(ctx)))
 		return nil, err
+	}
+	if q := c.g.o.Quota; q != nil {
+		q.Saw(ctx, op.Target, resp.StatusCode, resp.Header)
 	}
 	err = ofStatus(resp, nil)
 	if transient, _ := outcome.Transient(err); err == nil || !transient {
 		// A response for the caller, not for us: a 404 is no failed attempt.
 		c.permit.settle(nil)
-		hold(actx, resp, cancel, c.t)
+		h.hold(resp)
 		return resp, nil
 	}
 	c.permit.settle(sign(err, false))
-	keep(actx, resp, cancel, c.t)
+	h.keep(resp)
 	return resp, err
+}
+
+// CloseIdleConnections closes the idle connections of Base, if it has a method
+// for it, and of the copies that serve hosts whose connection stalled. It is
+// what http.Client.CloseIdleConnections calls.
+func (t *Transport) CloseIdleConnections() {
+	if b, ok := t.base().(interface{ CloseIdleConnections() }); ok {
+		b.CloseIdleConnections()
+	}
+	t.stalled.closeIdleAll()
 }
 
 func (t *Transport) base() http.RoundTripper {

@@ -524,7 +524,7 @@ func TestTransportIsTransparent(t *testing.T) {
 	require.True(t, got)
 	require.Same(t, r, resp.Request)
 
-	secret := strings.Replace(refused(t), "http://", "http://bob:hunter2@", 1) + "/x?token=hunter2#hunter2"
+	secret := strings.Replace(refused, "http://", "http://bob:hunter2@", 1) + "/x?token=hunter2#hunter2"
 	r, err = http.NewRequestWithContext(t.Context(), "POST", secret, nil)
 	require.NoError(t, err)
 	_, err = (&requestreply.Transport{Guard: requestreply.NewGuard(&requestreply.Options{Retry: quick})}).RoundTrip(r)

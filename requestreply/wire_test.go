@@ -2,9 +2,6 @@ package requestreply_test
 
 import (
 	"bufio"
-	"context"
-	"crypto/tls"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"log"
@@ -84,13 +81,9 @@ func status(code int, headers ...string) func(*net.TCPConn) {
 	}
 }
 
-// refused is an address where nobody listens.
-func refused(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return "http://" + l.Addr().String()
-}
+// refused is an address where nobody listens: a port that was free a moment ago
+// may be another test's by now, this one is nobody's.
+const refused = "http://127.0.0.1:1"
 
 // What is known after an attempt, by where it failed: the table of package
 // outcome, met by real connections.
@@ -107,7 +100,7 @@ func TestWhatIsKnown(t *testing.T) {
 		known     outcome.Outcome
 		transient bool
 	}{
-		{"nobody listens", refused(t), "{}", outcome.NotSent, true},
+		{"nobody listens", refused, "{}", outcome.NotSent, true},
 		{"no such host", "http://nobody.invalid", "{}", outcome.NotSent, true},
 		{"a certificate nobody vouches for", secure.URL, "{}", outcome.NotSent, false},
 		{"no TLS there", strings.Replace(raw(t, func(c *net.TCPConn) { reply(c, "HTTP/1.0 400 No\n\n") }), "http:", "https:", 1), "{}", outcome.NotSent, true},
@@ -179,79 +172,3 @@ func TestWhatIsKnown(t *testing.T) {
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 var quiet = log.New(io.Discard, "", 0)
-
-// A stream that HTTP/2 refuses was not processed (RFC 9113 §8.7). net/http
-// repeats such a request itself for a minute before it says so; here it meets
-// the refusal where it cannot repeat, which shows that its error is known.
-func TestHTTP2RefusedStreamIsNotSent(t *testing.T) {
-	s := httptest.NewUnstartedServer(nil)
-	s.EnableHTTP2 = true
-	s.StartTLS() // for its certificate only
-	cert, client := s.TLS.Certificates, s.Client()
-	s.Close()
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: cert, NextProtos: []string{"h2"}})
-	require.NoError(t, err)
-	answered := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if c, err := l.Accept(); err == nil {
-			refuseStreams(c, answered)
-		}
-	})
-	base := client.Transport.(*http.Transport)
-	_, err = requestreply.Run(t.Context(), nil, requestreply.Op{}, func(ctx context.Context) (int64, error) {
-		r, err := http.NewRequestWithContext(ctx, "GET", "https://"+l.Addr().String(), nil)
-		if err != nil {
-			return 0, retry.Permanent(err)
-		}
-		resp, err := client.Do(r)
-		if err != nil {
-			return 0, retry.Permanent(err)
-		}
-		defer resp.Body.Close()
-		close(answered)
-		n, err := io.Copy(io.Discard, resp.Body)
-		return n, retry.Permanent(err)
-	})
-	require.Equal(t, outcome.NotSent, outcome.Of(err), "%v", err)
-	base.CloseIdleConnections()
-	require.NoError(t, l.Close())
-	wg.Wait()
-}
-
-// refuseStreams speaks just enough HTTP/2 to answer each HEADERS frame with
-// ":status: 200" and, when that is answered, RST_STREAM(REFUSED_STREAM).
-func refuseStreams(c net.Conn, answered <-chan struct{}) {
-	defer c.Close()
-	if _, err := io.CopyN(io.Discard, c, int64(len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))); err != nil {
-		return
-	}
-	frame := func(kind, flags byte, stream uint32, payload []byte) {
-		h := make([]byte, 9, 9+len(payload))
-		h[0], h[1], h[2] = byte(len(payload)>>16), byte(len(payload)>>8), byte(len(payload))
-		h[3], h[4] = kind, flags
-		binary.BigEndian.PutUint32(h[5:], stream)
-		_, _ = c.Write(append(h, payload...))
-	}
-	frame(4, 0, 0, nil) // SETTINGS
-	for {
-		h := make([]byte, 9)
-		if _, err := io.ReadFull(c, h); err != nil {
-			return
-		}
-		n := int64(h[0])<<16 | int64(h[1])<<8 | int64(h[2])
-		if _, err := io.CopyN(io.Discard, c, n); err != nil {
-			return
-		}
-		switch h[3] {
-		case 4:
-			if h[4]&1 == 0 {
-				frame(4, 1, 0, nil)
-			}
-		case 1:
-			frame(1, 4, binary.BigEndian.Uint32(h[5:]), []byte{0x88})
-			<-answered
-			frame(3, 0, binary.BigEndian.Uint32(h[5:]), []byte{0, 0, 0, 7})
-		}
-	}
-}

@@ -7,8 +7,9 @@ type withinOf struct{}
 // A within connects an Endpoint and the Transport of its client: what the
 // Endpoint knows of its operation goes in, what the Transport did comes out.
 type within struct {
-	host       string // whom idempotent is said of; a redirect may lead elsewhere
+	host       string // whom the two are said of; a redirect may lead elsewhere
 	idempotent bool
+	tell       bool
 
 	made  int
 	known outcome.Outcome // of the failed attempts

@@ -1,7 +1,8 @@
 // Package server answers requests so that they may be repeated: once in
 // effect for each Idempotency-Key, with an answer that says what is known.
 //
-// Use it for the side that is asked. [Handle] serves a function as typed JSON.
+// Use it for the side that is asked. [Handle] serves a function as typed JSON,
+// its parameters read from path, query and headers by tags of the request type.
 // [HandleTx] serves one whose effect is in a database, and commits the effect
 // with the stored answer. [Idempotent] wraps any http.Handler. To accept work
 // and do it later, use fireforget.
@@ -36,12 +37,19 @@
 //	key and request as before                as before, with Idempotent-Replayed: true
 //	key as before, another request           422
 //	key in flight                            409 with Retry-After
+//	the claim ran out before it was done     503 with Retry-After, outcome "unknown"
 //	answered, the answer too large to keep   409, outcome "applied" or "unknown"
 //	Idempotent died in the middle            500, outcome "unknown"
 //
 // A stored key is a hash of scope, method, route and key. The scope says whose
 // key it is: without it one caller could be given another's answer. Stored
 // answers keep no header that carries credentials.
+//
+// A request may tell how long its answer is waited for, in milliseconds
+// (requestreply.TimeLeftHeader; an Endpoint with TellTime does). That can only
+// shorten our own time. What was not begun when it is over, because the body
+// came slowly or the header says 0, is answered 503 with Retry-After and never
+// begun: nobody waits for it.
 //
 // # What is bounded
 //

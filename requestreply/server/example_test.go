@@ -87,3 +87,27 @@ func ExampleIdempotent() {
 	// 200 message 1 sent replayed: false
 	// 200 message 1 sent replayed: true
 }
+
+// Tags say which field comes from where; what does not fit is answered 400
+// with its name.
+func ExampleHandle_tags() {
+	type ask struct {
+		SKU  string `path:"sku"`
+		Site string `query:"site" enum:"north,south"`
+		Max  *int   `query:"max"`
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /stock/{sku}", server.Handle(func(ctx context.Context, in ask) (Receipt, error) {
+		return Receipt{Reserved: len(in.SKU)}, nil
+	}, nil))
+
+	for _, target := range []string{"/stock/84879?site=north", "/stock/84879?site=east", "/stock/84879?site=north&mxa=3"} {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequest("GET", target, nil))
+		fmt.Println(w.Body)
+	}
+	// Output:
+	// {"reserved":5}
+	// {"title":"Bad Request","status":400,"detail":"query parameter \"site\": want one of north, south"}
+	// {"title":"Bad Request","status":400,"detail":"query parameter \"mxa\": the name is not known"}
+}

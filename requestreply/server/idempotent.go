@@ -36,6 +36,10 @@ func Idempotent(keys Keys, scope func(*http.Request) string, o *Options) func(ht
 	h := handler{o: o.withDefaults(), keys: keys}
 	h.o.Scope = scope
 	return func(next http.Handler) http.Handler {
+		h := h
+		if s, ok := next.(served); ok {
+			h.parts = s.parts
+		}
 		guarded := h.serve(func(w http.ResponseWriter, r *http.Request) error {
 			return h.once(w, r, next)
 		})
@@ -54,6 +58,10 @@ func (h handler) once(w http.ResponseWriter, r *http.Request, next http.Handler)
 	body, p := h.body(w, r)
 	if p != nil {
 		write(w, p, 0)
+		return p
+	}
+	if p := tooLateFor(r); p != nil {
+		write(w, p, time.Second)
 		return p
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))

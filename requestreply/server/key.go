@@ -7,6 +7,8 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+
+	"github.com/crosstie/crosstie/internal/shape"
 )
 
 var errKey = errors.New("Idempotency-Key must be one value of 1 to 255 printable ASCII characters")
@@ -71,9 +73,16 @@ func storedKey(scope string, r *http.Request, key string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// fingerprint tells two requests under one key apart.
-func fingerprint(r *http.Request, body []byte) [32]byte {
-	return digest(r.Method, r.URL.Path, r.URL.RawQuery, string(body))
+// fingerprint tells two requests under one key apart. Of the headers those
+// count that are parameters: the others may differ from attempt to attempt.
+func (h handler) fingerprint(r *http.Request, body []byte) [32]byte {
+	parts := []string{r.Method, r.URL.Path, r.URL.RawQuery, string(body)}
+	for _, q := range h.parts.Params {
+		if q.In == shape.Header {
+			parts = append(parts, append([]string{q.Name}, r.Header.Values(q.Name)...)...)
+		}
+	}
+	return digest(parts...)
 }
 
 // digest hashes parts with their lengths, so that no two lists collide by

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/crosstie/crosstie/internal/hook"
 	"github.com/crosstie/crosstie/internal/lease"
 	"github.com/crosstie/crosstie/requestreply"
 )
@@ -18,11 +19,24 @@ type Options struct {
 	// Timeout limits the answering of one request: the function's context
 	// ends then, and under HandleTx nothing is begun after it. The context in
 	// a transaction is the store's: that of sqlstore ends at its own TxLimit
-	// (5 s) and not before. Defaults to 30 s; a negative value means no limit.
+	// (5 s) and not before. A caller that tells how long it waits
+	// (requestreply.TimeLeftHeader) can shorten it. Defaults to 30 s; a negative
+	// value means no limit of ours.
 	Timeout time.Duration
-	// AllowUnknown accepts JSON members the request type does not have. By
-	// default they are answered 400. Not used by Idempotent.
+	// AllowUnknown accepts JSON members the request type does not have, and
+	// query parameters where its fields are tagged. By default they are
+	// answered 400. Not used by Idempotent.
 	AllowUnknown bool
+	// Complete answers 400 to a body that lacks a member of the request type,
+	// or has null for it. Pointers, interfaces and what is tagged omitempty or
+	// omitzero may be missing; an array must have its length, bytes are a text
+	// in base64, and a json.Number is none. A query parameter is answered 400 too
+	// where no field is tagged, unless AllowUnknown takes it. By default what is
+	// missing is zero. Not used by Idempotent.
+	Complete bool
+	// Status is that of an answer with a body, 200 to 299 but 204 and 205.
+	// Defaults to 200. Not used by Idempotent.
+	Status int
 
 	// Scope tells callers apart: a key is compared within its scope only.
 	// Return the caller's identity as authenticated, never what a request
@@ -60,6 +74,9 @@ func (o *Options) withDefaults() Options {
 	v.MaxBody = orDefault(v.MaxBody, 1<<20)
 	v.Timeout = orDefault(v.Timeout, 30*time.Second)
 	v.Keep = max(0, orDefault(v.Keep, 24*time.Hour))
+	if v.Status == 0 {
+		v.Status = http.StatusOK
+	}
 	if v.Lease <= 0 {
 		v.Lease = lease.Default
 	}
@@ -71,6 +88,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if v.Logger == nil {
 		v.Logger = slog.New(slog.DiscardHandler)
+	}
+	if v.Observer != nil { // who is not watched does not pay for it
+		v.Observer = hook.Guard(v.Observer, v.Logger)
 	}
 	return v
 }

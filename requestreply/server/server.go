@@ -9,12 +9,11 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"mime"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/crosstie/crosstie/internal/lease"
+	"github.com/crosstie/crosstie/internal/shape"
 	"github.com/crosstie/crosstie/outcome"
 	"github.com/crosstie/crosstie/requestreply"
 )
@@ -22,7 +21,20 @@ import (
 // Handle serves fn as JSON: the request's body decodes to a Req, fn's Resp is
 // the answer, status 200, or 204 when Resp is struct{}. Requests of GET, HEAD
 // and DELETE have no body: fn gets the zero Req and finds the rest with
-// [Request].
+// [Request], or with tags. When a field of Req has one of these, each exported
+// field must, and is read from there:
+//
+//	SKU    string   `path:"sku"`            the wildcard {sku} of the mux
+//	Limit  int      `query:"limit,omitempty"`
+//	Tags   []string `query:"tag,omitempty"`  a list: the parameter may repeat
+//	Tenant string   `header:"X-Tenant"`
+//	Order  Order    `body:"json"`           a pointer means that there may be none
+//
+// A parameter is a text, a number, a bool or has UnmarshalText. One that is
+// neither a pointer nor omitempty is required; a query parameter that no field
+// names is answered 400, since a filter with a misspelt name would find all.
+// The tag enum:"small,large", on these and on strings and integers in a body,
+// lists the values that are taken.
 //
 // An error of fn is answered as a problem (RFC 9457). To choose it, return a
 // [*requestreply.Problem], with its Status set; retry.After adds a Retry-After
@@ -37,7 +49,7 @@ func Handle[Req, Resp any](fn func(context.Context, Req) (Resp, error), o *Optio
 	if fn == nil {
 		panic("requestreply/server: Handle needs a function")
 	}
-	h := handler{o: o.withDefaults()}
+	h := handler{o: o.withDefaults(), parts: partsOf[Req]()}
 	return h.serve(func(w http.ResponseWriter, r *http.Request) error {
 		var req Req
 		_, p := h.read(w, r, &req)
@@ -45,11 +57,15 @@ func Handle[Req, Resp any](fn func(context.Context, Req) (Resp, error), o *Optio
 			write(w, p, 0)
 			return p
 		}
+		if p := tooLateFor(r); p != nil {
+			write(w, p, time.Second)
+			return p
+		}
 		resp, err := fn(r.Context(), req)
 		if err != nil {
 			return h.failed(w, r, err, false)
 		}
-		reply, err := encode(resp)
+		reply, err := encode(resp, h.o.Status)
 		if err != nil {
 			return h.failed(w, r, outcome.Error(outcome.Applied, err), false)
 		}
@@ -73,12 +89,16 @@ func HandleTx[Req, Resp any](keys TxKeys, fn func(context.Context, *sql.Tx, Req)
 	if keys == nil || fn == nil {
 		panic("requestreply/server: HandleTx needs keys and a function")
 	}
-	h := handler{o: o.withDefaults(), keys: keys}
+	h := handler{o: o.withDefaults(), keys: keys, parts: partsOf[Req]()}
 	return h.serve(func(w http.ResponseWriter, r *http.Request) error {
 		var req Req
 		body, p := h.read(w, r, &req)
 		if p != nil {
 			write(w, p, 0)
+			return p
+		}
+		if p := tooLateFor(r); p != nil {
+			write(w, p, time.Second)
 			return p
 		}
 		return h.settle(w, r, body, func(ctx context.Context, c *Claim) (reply Reply, stage stage, err error) {
@@ -90,7 +110,7 @@ func HandleTx[Req, Resp any](keys TxKeys, fn func(context.Context, *sql.Tx, Req)
 				if late = ctx.Err() != nil; err != nil {
 					return err
 				}
-				if reply, err = encode(resp); err != nil {
+				if reply, err = encode(resp, h.o.Status); err != nil {
 					return err
 				}
 				stage = inFinish
@@ -130,18 +150,28 @@ func Request(ctx context.Context) *http.Request {
 
 // A handler is what the functions of this package share.
 type handler struct {
-	o    Options
-	keys Keys
+	o     Options
+	keys  Keys
+	parts shape.Parts
 }
 
 // serve wraps fn with the time limit and the observer. fn answers, and returns
 // an error only for the observer.
 func (h handler) serve(fn func(http.ResponseWriter, *http.Request) error) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return served{h.parts, func(w http.ResponseWriter, r *http.Request) {
 		ctx := context.WithValue(r.Context(), requestOf{}, r)
-		if h.o.Timeout > 0 {
+		limit := h.o.Timeout
+		left, told, err := timeLeft(r.Header)
+		if err != nil {
+			write(w, problem(http.StatusBadRequest, outcome.Refused, err.Error()), 0)
+			return
+		}
+		if told && (limit <= 0 || left < limit) {
+			limit = left
+		}
+		if limit > 0 || told {
 			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, h.o.Timeout)
+			ctx, cancel = context.WithTimeout(ctx, limit)
 			defer cancel()
 		}
 		if h.o.Observer == nil {
@@ -151,10 +181,16 @@ func (h handler) serve(fn func(http.ResponseWriter, *http.Request) error) http.H
 		const op = "requestreply/server.request"
 		attrs := []slog.Attr{slog.String("method", r.Method), slog.String("route", r.Pattern)}
 		ctx = h.o.Observer.Start(ctx, op, attrs...)
-		err := errors.New("panicked")
+		err = errors.New("panicked")
 		defer func() { h.o.Observer.End(ctx, op, err, attrs...) }()
 		err = fn(w, r.WithContext(ctx))
-	})
+	}}
+}
+
+// served is a handler that says which parts of a request it reads.
+type served struct {
+	parts shape.Parts
+	http.HandlerFunc
 }
 
 // body reads the request's body.
@@ -173,24 +209,6 @@ func (h handler) body(w http.ResponseWriter, r *http.Request) ([]byte, *requestr
 	return nil, problem(http.StatusBadRequest, outcome.Refused, "the body broke off")
 }
 
-// read reads the request's body into v.
-func (h handler) read(w http.ResponseWriter, r *http.Request, v any) ([]byte, *requestreply.Problem) {
-	switch r.Method {
-	case http.MethodGet, http.MethodHead, http.MethodDelete:
-		return nil, nil
-	}
-	body, p := h.body(w, r)
-	if _, none := v.(*struct{}); p != nil || none && len(body) == 0 {
-		return body, p
-	}
-	mt, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	charset, ok := params["charset"]
-	if err != nil || mt != "application/json" || ok && !strings.EqualFold(charset, "utf-8") || r.Header.Get("Content-Encoding") != "" {
-		return nil, problem(http.StatusUnsupportedMediaType, outcome.Refused, "want application/json in UTF-8, not compressed")
-	}
-	return body, decode(body, v, h.o.AllowUnknown)
-}
-
 // failed answers for an error of a user's function.
 func (h handler) failed(w http.ResponseWriter, r *http.Request, err error, undone bool) error {
 	p, again := answerFor(err, undone)
@@ -201,7 +219,7 @@ func (h handler) failed(w http.ResponseWriter, r *http.Request, err error, undon
 	return err
 }
 
-func encode[Resp any](resp Resp) (Reply, error) {
+func encode[Resp any](resp Resp, status int) (Reply, error) {
 	if _, none := any(resp).(struct{}); none {
 		return Reply{Status: http.StatusNoContent}, nil
 	}
@@ -209,7 +227,7 @@ func encode[Resp any](resp Resp) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	return Reply{Status: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Body: body}, nil
+	return Reply{Status: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: body}, nil
 }
 
 // toKeep is what is stored of a reply.
@@ -265,8 +283,15 @@ func (h handler) settle(w http.ResponseWriter, r *http.Request, body []byte, do 
 	// Release before the answer: the caller may repeat at once. When the
 	// commit happened after all, there is nothing left to release.
 	settled = true
-	_ = stop()
+	lost := stop()
 	h.release(ctx, *c)
+	if undone := stage != inCommit || outcome.NotApplied(err); lost != nil && undone && chosen(err) == nil {
+		// It is no fault of the request that its turn came too late. Another
+		// may have claimed the key since, and be answering it now.
+		h.o.Logger.WarnContext(ctx, "the claim on a key ran out before its request was done: make Lease longer if this goes on", "route", r.Pattern, "error", err)
+		write(w, problem(http.StatusServiceUnavailable, outcome.Unknown, "the server was too busy to do it while the key was claimed: repeat it under the same key"), time.Second)
+		return err
+	}
 	return h.failed(w, r, err, stage != inCommit)
 }
 
@@ -303,7 +328,7 @@ func (h handler) claim(w http.ResponseWriter, r *http.Request, body []byte) (*Cl
 		write(w, problem(http.StatusBadRequest, outcome.Refused, err.Error()), 0)
 		return nil, false
 	}
-	c, err := h.keys.Claim(r.Context(), storedKey(h.o.Scope(r), r, key), fingerprint(r, body), h.o.Lease, h.o.Keep)
+	c, err := h.keys.Claim(r.Context(), storedKey(h.o.Scope(r), r, key), h.fingerprint(r, body), h.o.Lease, h.o.Keep)
 	switch {
 	case errors.Is(err, ErrReused):
 		write(w, problem(http.StatusUnprocessableEntity, outcome.Refused, ErrReused.Error()), 0)

@@ -382,9 +382,19 @@ func TestZombieIsFenced(t *testing.T) {
 	})
 }
 
+// unreachable keys cannot be renewed while they are down. tx, unless nil, comes
+// before each transaction, and its error instead of it.
 type unreachable struct {
 	server.TxKeys
 	down atomic.Bool
+	tx   func(context.Context) error
+}
+
+func (u *unreachable) Tx(ctx context.Context, fn func(context.Context, *sql.Tx) error) error {
+	if u.tx != nil {
+		return u.tx(ctx)
+	}
+	return u.TxKeys.Tx(ctx, fn)
 }
 
 func (u *unreachable) Renew(ctx context.Context, c server.Claim, d time.Duration) error {
