@@ -106,15 +106,15 @@ func (b *batch[T]) dead(i int, n int64) DeadRow {
 	return d
 }
 
-// write brings every chunk into dst by itself.
-func (b *batch[T]) write(ctx context.Context, dst Sink[T]) error {
+// write brings every chunk into the sink by itself.
+func (b *batch[T]) write(ctx context.Context, write func(context.Context, []Row[T]) ([]Result, error)) error {
 	for _, places := range b.chunks {
 		tries := b.r.sync.o.Retry.Begin(true)
 		for len(places) > 0 {
 			if ctx.Err() != nil {
 				return b.fail("write", context.Cause(ctx))
 			}
-			again, why, err := b.call(ctx, places, dst.Write)
+			again, why, err := b.call(ctx, places, write)
 			if err == nil && len(again) == 0 {
 				break
 			}

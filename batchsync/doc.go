@@ -28,6 +28,9 @@
 // checkpoint are one commit: nothing is written twice, and the counts are
 // exact. [Report].Atomic says which of the two holds.
 //
+// A sink whose write is a job that goes on without this process ([JobSink]) has
+// its name in the checkpoint before any data is sent, and finds it there again.
+//
 // Rows with the same ID take effect in source order: the last wins. A run over
 // an input that did not change writes nothing if the sink compares, as table
 // does; it still reads every row on both sides.

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/crosstie/crosstie/internal/hook"
 	"github.com/crosstie/crosstie/internal/lease"
 	"github.com/crosstie/crosstie/retry"
 )
@@ -17,8 +18,8 @@ type Options struct {
 	Checkpoints Store
 
 	// BatchRows is the most rows given to the sink in one call; a larger page
-	// is written in several. Defaults to 1000; negative is no limit but the
-	// page.
+	// is written in several. Defaults to 1000, and for a [JobSink] to the page;
+	// negative is no limit but the page.
 	BatchRows int
 
 	// Retry decides how often and when a batch, or single rows of it, are
@@ -52,7 +53,8 @@ type Options struct {
 
 // An Observer is told when an operation starts and ends. Start may return a
 // context that carries a span; what the operation does runs under it, and End
-// gets it back. Both are called by the goroutine that does the work.
+// gets it back. Both are called by the goroutine that does the work. A panic
+// in one is logged and goes no further: who watches changes nothing.
 type Observer interface {
 	// Start is called before op.
 	Start(ctx context.Context, op string, attrs ...slog.Attr) context.Context
@@ -84,13 +86,6 @@ func (o *Options) withDefaults() Options {
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)
 	}
-	if d.Observer == nil {
-		d.Observer = noObserver{}
-	}
+	d.Observer = hook.Guard(d.Observer, d.Logger)
 	return d
 }
-
-type noObserver struct{}
-
-func (noObserver) Start(ctx context.Context, _ string, _ ...slog.Attr) context.Context { return ctx }
-func (noObserver) End(context.Context, string, error, ...slog.Attr)                    {}

@@ -43,7 +43,7 @@ func (r *run) fail(op string, err error) *Error {
 
 // move is the loop of a run: a page is read, written and checkpointed before
 // the next one is read.
-func move[T any](ctx context.Context, r *run, src Source[T], dst Sink[T], tx TxSink[T]) error {
+func move[T any](ctx context.Context, r *run, src Source[T], dst Sink[T], tx TxSink[T], jobs JobSink[T]) error {
 	for p, err := range src.Pages(ctx, r.saved.Cursor) {
 		if err != nil {
 			return r.fail("read", err)
@@ -57,7 +57,7 @@ func move[T any](ctx context.Context, r *run, src Source[T], dst Sink[T], tx TxS
 		r.read += int64(len(p.Rows))
 		r.unsettled = int64(len(p.Rows))
 		r.hand = inHand(p.Rows)
-		if err := settle(ctx, r, p, dst, tx); err != nil {
+		if err := settle(ctx, r, p, dst, tx, jobs); err != nil {
 			return err
 		}
 		r.unsettled, r.hand = 0, nil
@@ -101,12 +101,12 @@ func (r *run) progress() {
 }
 
 // settle brings one page into the sink and saves the checkpoint after it.
-func settle[T any](ctx context.Context, r *run, p Page[T], dst Sink[T], tx TxSink[T]) error {
+func settle[T any](ctx context.Context, r *run, p Page[T], dst Sink[T], tx TxSink[T], jobs JobSink[T]) error {
 	b := newBatch(r, p)
 	if r.sync.tx != nil {
 		return b.together(ctx, tx)
 	}
-	if err := b.write(ctx, dst); err != nil {
+	if err := b.write(ctx, writer(r, dst, jobs)); err != nil {
 		return err
 	}
 	r.hand = b.results

@@ -21,6 +21,9 @@ type Checkpoint struct {
 	Full bool
 	// Counts are the sums of run Run so far.
 	Counts Counts
+	// Token names a job on the sink's side that may still be at work on rows
+	// after Cursor, or of an earlier run; empty if there is none. See [JobSink].
+	Token string
 	// Epoch fences: only the last epoch granted may write.
 	Epoch int64
 }

@@ -35,6 +35,10 @@ func New[T any](name string, src Source[T], dst Sink[T], o *Options) *Sync {
 		panic("batchsync: New needs a name, a source and a sink")
 	}
 	s := &Sync{name: name, o: o.withDefaults()}
+	jobs, _ := dst.(JobSink[T])
+	if jobs != nil && (o == nil || o.BatchRows == 0) {
+		s.o.BatchRows = -1 // a job a page: each has its price
+	}
 	host, _ := os.Hostname()
 	s.owner = fmt.Sprintf("%s/%d/%s", host, os.Getpid(), id.New())
 	s.total = func(ctx context.Context) (int64, error) { return count(ctx, src) }
@@ -43,7 +47,7 @@ func New[T any](name string, src Source[T], dst Sink[T], o *Options) *Sync {
 	if sink != nil && store != nil && sink.Database() != nil && sink.Database() == store.Database() {
 		s.tx = store
 	}
-	s.move = func(ctx context.Context, r *run) error { return move(ctx, r, src, dst, sink) }
+	s.move = func(ctx context.Context, r *run) error { return move(ctx, r, src, dst, sink, jobs) }
 	return s
 }
 

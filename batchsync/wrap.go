@@ -92,6 +92,49 @@ func (f *filtered[T]) Pages(ctx context.Context, after string) iter.Seq2[Page[T]
 
 func (f *filtered[T]) Count(ctx context.Context) (int64, error) { return count(ctx, f.src) }
 
+// Gather returns a source of the rows of src in larger pages: each holds the
+// rows of as many pages of src as it takes to have n rows, the last excepted. It
+// is for sinks for which each write has its price, such as a [JobSink], and
+// holds that many rows in memory; after a crash that many may come again. The
+// optional powers of src are kept.
+func Gather[T any](src Source[T], n int) Source[T] { return &gathered[T]{src, n} }
+
+type gathered[T any] struct {
+	src Source[T]
+	n   int
+}
+
+func (g *gathered[T]) Pages(ctx context.Context, after string) iter.Seq2[Page[T], error] {
+	return func(yield func(Page[T], error) bool) {
+		var page Page[T]
+		has := false
+		for p, err := range g.src.Pages(ctx, after) {
+			if err != nil {
+				// What was read before is good, and so is the place after it.
+				if !has || yield(page, nil) {
+					yield(p, err)
+				}
+				return
+			}
+			page.Rows = append(page.Rows, p.Rows...)
+			page.Next, page.Done, page.Filtered = p.Next, p.Done, page.Filtered+p.Filtered
+			has = true
+			if len(page.Rows) < g.n && !p.Done && p.Next != "" {
+				continue
+			}
+			if !yield(page, nil) || p.Done {
+				return
+			}
+			page, has = Page[T]{}, false
+		}
+		if has {
+			yield(page, nil)
+		}
+	}
+}
+
+func (g *gathered[T]) Count(ctx context.Context) (int64, error) { return count(ctx, g.src) }
+
 func count(ctx context.Context, src any) (int64, error) {
 	c, ok := src.(Counted)
 	if !ok {

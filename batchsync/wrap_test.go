@@ -3,7 +3,9 @@ package batchsync_test
 import (
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -135,4 +137,68 @@ func TestObserverSeesEachOperation(t *testing.T) {
 	_, err := batchsync.New("s", slice(1, items("a=1", "b=2")...), newTarget(), &batchsync.Options{Observer: &o}).Run(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "+run +write -write +save -save +write -write +save -save -run", strings.Join(o.got, " "))
+}
+
+// All rows come, in order and in larger pages, whatever the pages of the source
+// are, and from every place that a page names.
+func TestGather(t *testing.T) {
+	var rows []row
+	for i := range 23 {
+		rows = append(rows, row{ID: strconv.Itoa(i), Value: "v"})
+	}
+	for _, size := range []int{1, 4, 23, 50} {
+		for _, n := range []int{-1, 0, 1, 5, 10, 23, 100} {
+			src := batchsync.Gather(slice(size, rows...), n)
+			at := 0
+			for after, done := "", false; !done; {
+				for p, err := range src.Pages(t.Context(), after) { // each page from its own start
+					require.NoError(t, err)
+					require.True(t, p.Done || len(p.Rows) >= max(n, 1))
+					require.Less(t, len(p.Rows), max(n, 1)+size)
+					for _, r := range p.Rows {
+						require.Equal(t, strconv.Itoa(at), r.ID)
+						at++
+					}
+					after, done = p.Next, p.Done
+					break
+				}
+			}
+			require.Equal(t, len(rows), at)
+		}
+	}
+	_, err := batchsync.Gather(slice(1), 5).(batchsync.Counted).Count(t.Context())
+	require.ErrorIs(t, err, errors.ErrUnsupported)
+}
+
+// What was read before a source failed is not lost, and its failure is not an
+// end.
+func TestGatherOfASourceThatFails(t *testing.T) {
+	for name, fail := range map[string]func(yield func(batchsync.Page[string], error) bool){
+		"an error":  func(yield func(batchsync.Page[string], error) bool) { yield(batchsync.Page[string]{}, errBoom) },
+		"cut short": func(func(batchsync.Page[string], error) bool) {},
+		"no place": func(yield func(batchsync.Page[string], error) bool) {
+			yield(batchsync.Page[string]{Rows: items("c=3")}, nil)
+		},
+	} {
+		src := batchsync.From(func(context.Context, string) iter.Seq2[batchsync.Page[string], error] {
+			return func(yield func(batchsync.Page[string], error) bool) {
+				if yield(batchsync.Page[string]{Rows: items("a=1"), Next: "1", Filtered: 1}, nil) &&
+					yield(batchsync.Page[string]{Rows: items("b=2"), Next: "2", Filtered: 2}, nil) {
+					fail(yield)
+				}
+			}
+		})
+		dst, store := newTarget(), batchsync.NewMem()
+		rep, err := batchsync.New("x", batchsync.Gather(src, 100), dst, &batchsync.Options{Checkpoints: store}).Run(t.Context())
+		require.Error(t, err, name)
+		if name == "no place" {
+			continue
+		}
+		require.EqualValues(t, 2, rep.Inserted, name)
+		require.EqualValues(t, 3, rep.Filtered, name)
+		c, err := store.Load(t.Context(), "x", "")
+		require.NoError(t, err)
+		require.Equal(t, "2", c.Cursor)
+		require.False(t, c.Done)
+	}
 }

@@ -3,9 +3,9 @@
 //
 // Use it when another system must learn of something and nobody waits for its
 // answer: a notification, an audit record, an order to forward, a webhook. Use
-// requestreply when somebody waits for the answer, and batchsync to move many
-// records at set times. Planned are remoteinvoke, for an answer that comes
-// later but matters, and pubsub, for listeners that come and go by themselves.
+// requestreply when somebody waits for the answer, remoteinvoke for an answer
+// that comes later but matters, batchsync to move many records at set times,
+// and pubsub for listeners that come and go by themselves.
 //
 //	outbox := fireforget.NewOutbox(store, nil)
 //	id, err := outbox.Send(ctx, fireforget.Message{To: "billing", Key: order.Customer, Payload: order})

@@ -44,13 +44,22 @@ type Error struct {
 	Err error
 }
 
-// Error returns the operation, the message's ID and the cause. It never
-// contains the payload.
+// Error returns the operation, the message's ID and the cause, and of a send
+// what is known and what to do next. It never contains the payload.
 func (e *Error) Error() string {
-	if e.ID == "" {
-		return fmt.Sprintf("fireforget: %s: %v", e.Op, e.Err)
+	s := "fireforget: " + e.Op
+	if e.ID != "" {
+		s += fmt.Sprintf(": message %q", e.ID)
 	}
-	return fmt.Sprintf("fireforget: %s: message %q: %v", e.Op, e.ID, e.Err)
+	s += ": " + e.Err.Error()
+	switch {
+	case e.Op != "send":
+	case e.Known == outcome.NotSent, e.Known == outcome.Refused:
+		s += ": nothing was accepted"
+	case e.Known == outcome.Unknown:
+		s += ": whether it was accepted is unknown: send it again under the same ID"
+	}
+	return s
 }
 
 // Unwrap returns the cause.

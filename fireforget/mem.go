@@ -239,6 +239,9 @@ func (m *mem) settle(r Result, now time.Time) (ok bool) {
 			m.stops[memKeyName{it.To, it.Key}] = true
 		}
 	case Again:
+		if r.Lane > 0 && it.Attempt > r.Tried {
+			return true
+		}
 		it.history = AddAttempt(it.history, r.Attempt)
 		it.Attempt++
 		it.due = now.Add(r.Next)

@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"slices"
 	"time"
+
+	"github.com/crosstie/crosstie/internal/hook"
 )
 
 // OutboxOptions configure an [Outbox]. Nil, and the zero value of each field,
@@ -40,7 +42,8 @@ func (o *OutboxOptions) withDefaults() OutboxOptions {
 		d.MaxPending = 1_000_000
 	}
 	d.MaxPending = max(d.MaxPending, 0)
-	d.Logger, d.Observer = orSilent(d.Logger), orNone(d.Observer)
+	d.Logger = orSilent(d.Logger)
+	d.Observer = hook.Guard(d.Observer, d.Logger)
 	return d
 }
 
@@ -81,7 +84,8 @@ func (o *RelayOptions) withDefaults() RelayOptions {
 	d.Poll = max(orDefault(d.Poll, 250*time.Millisecond), time.Millisecond)
 	d.Drain = max(orDefault(d.Drain, 10*time.Second), 0)
 	d.Remember = orDefault(d.Remember, 8*24*time.Hour)
-	d.Logger, d.Observer = orSilent(d.Logger), orNone(d.Observer)
+	d.Logger = orSilent(d.Logger)
+	d.Observer = hook.Guard(d.Observer, d.Logger)
 	return d
 }
 
@@ -164,11 +168,4 @@ func orSilent(l *slog.Logger) *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return l
-}
-
-func orNone(o Observer) Observer {
-	if o == nil {
-		return noObserver{}
-	}
-	return o
 }

@@ -206,7 +206,7 @@ func TestSendAllIsBounded(t *testing.T) {
 	box := fireforget.NewOutbox(s, nil)
 	_, err := box.SendAll(t.Context(), slices.Repeat([]fireforget.Message{{To: "many"}}, 10_001))
 	require.ErrorIs(t, err, fireforget.ErrInvalid)
-	require.EqualError(t, err, "fireforget: send: messages are too many for one call: send them in parts (10001, limit 10000)")
+	require.EqualError(t, err, "fireforget: send: messages are too many for one call: send them in parts (10001, limit 10000): nothing was accepted")
 	require.Equal(t, outcome.NotSent, outcome.Of(err))
 	ids, err := box.SendAll(t.Context(), slices.Repeat([]fireforget.Message{{To: "other"}}, 10_000))
 	require.NoError(t, err)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/crosstie/crosstie/inbox"
+	"github.com/crosstie/crosstie/internal/hook"
 	"github.com/crosstie/crosstie/outcome"
 	"github.com/crosstie/crosstie/retry"
 	"github.com/crosstie/crosstie/webhook"
@@ -60,7 +61,8 @@ func NewReceiver(v webhook.Verifier, in *inbox.Inbox, fn func(ctx context.Contex
 	if o != nil {
 		r.o = *o
 	}
-	r.o.Logger, r.o.Observer = orSilent(r.o.Logger), orNone(r.o.Observer)
+	r.o.Logger = orSilent(r.o.Logger)
+	r.o.Observer = hook.Guard(r.o.Observer, r.o.Logger)
 	return r
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -213,4 +214,43 @@ func rescuesOnce(t *testing.T) {
 		require.NoError(t, stop())
 	}
 	require.Len(t, j.all(), 100, "each attempted once")
+}
+
+// A nilError is what many return by mistake: an error that is a nil pointer.
+type nilError struct{ text string }
+
+func (e *nilError) Error() string { return e.text }
+
+func survivesNilErrors(t *testing.T) {
+	s := fireforget.NewMem()
+	r := fireforget.NewRelay(s, nil)
+	calls := 0
+	r.Handle("dest", fireforget.DelivererFunc(func(context.Context, fireforget.Item) error {
+		if calls++; calls == 1 {
+			var e *nilError
+			return e
+		}
+		return nil
+	}), &fireforget.RouteOptions{Concurrency: 1})
+	stop := start(t, r)
+	send(t, s, "dest", "k", "1")
+	time.Sleep(time.Hour)
+	require.NoError(t, stop())
+	require.Equal(t, 2, calls, "it counts as a failed attempt")
+}
+
+// A tally counts the deliveries that began and those that ended.
+type tally struct{ starts, ends atomic.Int64 }
+
+func (c *tally) Start(ctx context.Context, op string, _ ...slog.Attr) context.Context {
+	if op == "deliver" {
+		c.starts.Add(1)
+	}
+	return ctx
+}
+
+func (c *tally) End(_ context.Context, op string, _ error, _ ...slog.Attr) {
+	if op == "deliver" {
+		c.ends.Add(1)
+	}
 }

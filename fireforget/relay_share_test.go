@@ -60,6 +60,7 @@ func isolatesKeys(t *testing.T) {
 			send(t, s, "dest", fmt.Sprint("key", i), "x")
 		}
 		time.Sleep(100 * time.Millisecond)
+		synctest.Wait()
 		require.Len(t, j.all(), before+1000, "within a tenure of the lane")
 	}
 	require.NoError(t, stop())
@@ -75,6 +76,7 @@ func leavesOthers(t *testing.T) {
 	send(t, s, "unknown", "key", "2")
 	send(t, s, "known", "key", "3")
 	time.Sleep(time.Hour)
+	synctest.Wait()
 	require.Equal(t, []string{"3"}, j.all())
 	require.Empty(t, dead(t, s, fireforget.Filter{}))
 

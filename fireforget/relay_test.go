@@ -82,6 +82,7 @@ func TestRelay(t *testing.T) {
 		"silly waits overflow nothing":                     survivesSillyWaits,
 		"refused for good is parked at once":               parksPermanent,
 		"a panic and a Goexit are failed attempts":         survivesPanics,
+		"an error that is a nil pointer is one too":        survivesNilErrors,
 		"expiry parks":                                       parksExpired,
 		"keeps the order of a key over failures":             keepsOrder,
 		"a poison message is parked and its key goes on":     parksMessage,
@@ -226,7 +227,8 @@ func parksPermanent(t *testing.T) {
 
 func survivesPanics(t *testing.T) {
 	s := fireforget.NewMem()
-	r := fireforget.NewRelay(s, nil)
+	var o tally
+	r := fireforget.NewRelay(s, &fireforget.RelayOptions{Observer: &o})
 	var calls atomic.Int32
 	r.Handle("panic", fireforget.DelivererFunc(func(context.Context, fireforget.Item) error {
 		if calls.Add(1) == 1 {
@@ -247,10 +249,13 @@ func survivesPanics(t *testing.T) {
 	send(t, s, "goexit", "k", "1")
 	send(t, s, "goexit", "k", "2")
 	time.Sleep(time.Minute)
+	synctest.Wait()
 	require.Equal(t, int32(3), calls.Load())
 	require.Equal(t, int32(3), exits.Load())
 	require.Empty(t, dead(t, s, fireforget.Filter{}))
 	require.NoError(t, stop())
+	require.EqualValues(t, 6, o.starts.Load())
+	require.EqualValues(t, 6, o.ends.Load(), "each that began has ended")
 }
 
 func parksExpired(t *testing.T) {
@@ -364,6 +369,7 @@ func parksKey(t *testing.T) {
 	time.Sleep(time.Second)
 	send(t, s, "dest", "key", "4")
 	time.Sleep(time.Second)
+	synctest.Wait()
 	require.Equal(t, []string{"1"}, j.all())
 	require.Len(t, dead(t, s, fireforget.Filter{}), 4)
 	cured.Store(true)
@@ -393,6 +399,7 @@ func blocks(t *testing.T) {
 	send(t, s, "dest", "key", "after")
 	send(t, s, "dest", "", "poison")
 	time.Sleep(100 * time.Hour)
+	synctest.Wait()
 	require.Empty(t, j.all())
 	require.Greater(t, attempts.Load(), int32(80))
 	ds := dead(t, s, fireforget.Filter{})

@@ -70,7 +70,7 @@ func randomWait(d time.Duration) time.Duration { return rand.N(d) }
 
 // result returns a result that names e.
 func (e *Entry) result(v Verdict) Result {
-	return Result{To: e.To, Key: e.Key, Lane: e.Lane, Epoch: e.Epoch, Seq: e.Seq, Verdict: v}
+	return Result{To: e.To, Key: e.Key, Lane: e.Lane, Epoch: e.Epoch, Seq: e.Seq, Tried: e.Attempt, Verdict: v}
 }
 
 // maxErrorText is how much of an error's text the history keeps.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/crosstie/crosstie/outcome"
 )
 
 // settleBatch is the most results written in one transaction.
@@ -57,11 +59,16 @@ func (s *shift) attempt(d *dest, t *task, i int) bool {
 		r.Reason = reasonExpired
 		return s.pass(t, i, r)
 	}
-	ctx := s.o.Observer.Start(t.h.ctx, "deliver", attrs(e)...)
-	err := deliver(ctx, d, e.Item)
-	took := time.Since(start)
-	s.o.Observer.End(ctx, "deliver", err, attrs(e)...)
-	return s.finish(d, t, i, start, took, err)
+	err := s.observed(t.h.ctx, d, e)
+	return s.finish(d, t, i, start, time.Since(start), err)
+}
+
+// observed delivers e and tells the observer.
+func (s *shift) observed(ctx context.Context, d *dest, e *Entry) (err error) {
+	ctx = s.o.Observer.Start(ctx, "deliver", attrs(e)...)
+	err = errGoexit // unless it returns
+	defer func() { s.o.Observer.End(ctx, "deliver", err, attrs(e)...) }()
+	return deliver(ctx, d, e.Item)
 }
 
 // finish follows an attempt that ended with err.
@@ -109,7 +116,15 @@ func deliver(ctx context.Context, d *dest, it Item) (err error) {
 			err = fmt.Errorf("the deliverer panicked: %v", p)
 		}
 	}()
-	return d.d.Deliver(ctx, it)
+	if err := d.d.Deliver(ctx, it); err != nil {
+		// An error that is a nil pointer panics when it is asked; it shall do
+		// so here.
+		_, _ = outcome.Transient(err)
+		_ = outcome.Of(err)
+		_ = err.Error()
+		return err
+	}
+	return nil
 }
 
 // settleAll writes results until the shift is closed and all are written. A

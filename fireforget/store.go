@@ -133,7 +133,9 @@ type Result struct {
 	Epoch int64
 	// Seq is the item's; zero means the lane itself, which can only be
 	// extended or handed back.
-	Seq     int64
+	Seq int64
+	// Tried is the item's Attempt as it was claimed: see [Again].
+	Tried   int
 	Verdict Verdict
 	// Lease is the new length of the lease from now on, for Extend.
 	Lease time.Duration
@@ -159,7 +161,10 @@ const (
 	// Landed removes the item: it was delivered.
 	Landed
 	// Again counts an attempt and makes the item due after Next. Later
-	// messages of its key wait behind it.
+	// messages of its key wait behind it. If more than Tried attempts of an
+	// item in a lane were counted already, it changes nothing and is not
+	// lost: it was written before, by a Settle whose commit was not
+	// confirmed.
 	Again
 	// Park moves the item to the dead letters.
 	Park

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/crosstie/crosstie/internal/redirect"
 	"github.com/crosstie/crosstie/outcome"
 	"github.com/crosstie/crosstie/retry"
 	"github.com/crosstie/crosstie/webhook"
@@ -77,7 +78,7 @@ func Webhook(target string, by webhook.Signer, o *WebhookOptions) Deliverer {
 	}
 	w.client = *c
 	// A 307 would carry the signed body to whoever the receiver names.
-	w.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	redirect.Refuse(&w.client)
 	return w
 }
 

@@ -34,6 +34,7 @@ func TestStore(t *testing.T, open func(t *testing.T) batchsync.Store) {
 		{"a claim is exclusive", (*kit).exclusive},
 		{"of many claims one is granted", (*kit).contended},
 		{"what is saved comes back", (*kit).roundTrip},
+		{"a token stays until it is replaced", (*kit).token},
 		{"a lease runs out and fences its holder", (*kit).fenced},
 		{"a renewed lease holds", (*kit).renewed},
 		{"a released lease cannot write", (*kit).released},
@@ -144,7 +145,7 @@ func (k *kit) contended() {
 }
 
 func sample(c batchsync.Checkpoint) batchsync.Checkpoint {
-	c.Run, c.Cursor, c.Full = 3, "1;ünï 'q' \"d\"\n;%", true
+	c.Run, c.Cursor, c.Full, c.Token = 3, "1;ünï 'q' \"d\"\n;%", true, "7501 'x'\n7502"
 	c.Counts = batchsync.Counts{In: 1 << 40, Inserted: 2, Updated: 3, Unchanged: 4, Deleted: 5, Failed: 6, Parked: 7, Filtered: 8, Repeated: 9}
 	return c
 }
@@ -173,6 +174,20 @@ func (k *kit) roundTrip() {
 	got = k.claim("a", "", long)
 	c.Epoch = got.Epoch
 	k.equal(got, c)
+}
+
+func (k *kit) token() {
+	c := k.claim("a", "", long)
+	for _, token := range []string{"first", "second", ""} {
+		c.Token = token
+		k.must(k.Save(k.Context(), c, nil, long))
+		k.must(k.Renew(k.Context(), c, long))
+		k.loads(c)
+	}
+	c.Token = "left behind"
+	k.must(k.Save(k.Context(), c, nil, long))
+	k.must(k.Release(k.Context(), c))
+	k.equal(k.claim("a", "", long).Token, "left behind")
 }
 
 func (k *kit) fenced() {

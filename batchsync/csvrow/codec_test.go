@@ -216,3 +216,32 @@ func TestOptInJSONAndSQL(t *testing.T) {
 	require.Zero(t, n)
 	require.Error(t, s.Scan("x"))
 }
+
+// To a reader that takes an empty cell for nothing said, an empty text must
+// not look like one.
+func TestEmptyNull(t *testing.T) {
+	type item struct {
+		A string
+		B csvrow.Opt[string]
+		C *string
+		D int
+	}
+	empty := ""
+	write := func(o *csvrow.Options, v item) string {
+		var b strings.Builder
+		w, err := csvrow.NewWriter[item](&b, o)
+		require.NoError(t, err)
+		require.NoError(t, w.Write(v))
+		require.NoError(t, w.Flush())
+		_, row, _ := strings.Cut(b.String(), "\n")
+		return strings.TrimSuffix(row, "\n")
+	}
+	o := &csvrow.Options{Null: "#N/A", EmptyNull: true}
+	require.Equal(t, "#N/A,#N/A,#N/A,0", write(o, item{B: csvrow.Some(""), C: &empty}))
+	require.Equal(t, "#N/A,#N/A,#N/A,0", write(o, item{B: csvrow.Null[string]()}))
+	require.Equal(t, "x,,#N/A,0", write(o, item{A: "x"}), "what is absent stays absent")
+	require.Equal(t, `,"","",0`, write(&csvrow.Options{Null: "#N/A"}, item{B: csvrow.Some(""), C: &empty}))
+
+	_, err := csvrow.NewWriter[item](&strings.Builder{}, &csvrow.Options{EmptyNull: true})
+	require.ErrorContains(t, err, "needs Options.Null")
+}

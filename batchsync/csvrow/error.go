@@ -15,6 +15,8 @@ var (
 	// ErrEncoding: the file is UTF-16 or UTF-32.
 	ErrEncoding = errors.New("csvrow: the file is not UTF-8 but looks like UTF-16: save it as UTF-8")
 
+	errEmptyNull = errors.New("csvrow: Options.EmptyNull needs Options.Null, the cell that stands for null")
+
 	errComma = errors.New("csvrow: Options.Comma must be an ASCII character other than a letter, digit, quote, CR, LF, point, plus or minus")
 )
 

@@ -16,6 +16,11 @@ type Options struct {
 	// type can be null or absent.
 	Null string
 
+	// EmptyNull makes a [Writer] write Null for the empty text too, for readers
+	// that keep none: to them an empty cell says nothing, and what was there
+	// would stay. It needs Null. Defaults to false.
+	EmptyNull bool
+
 	// ID names the columns whose cells make the identity of a row. Several are
 	// joined by '|', with a backslash before each '|' and backslash in them.
 	// They are names of the header. Defaults to none: the identity is the
@@ -93,6 +98,9 @@ func (o *Options) pageRows() int {
 }
 
 func (o *Options) check() error {
+	if o != nil && o.EmptyNull && o.Null == "" {
+		return errEmptyNull
+	}
 	if o == nil || o.Comma == 0 {
 		return nil
 	}

@@ -19,6 +19,7 @@ type Writer[T any] struct {
 	comma   byte
 	null    string
 	safe    bool
+	cleared bool      // the empty text is written as null
 	special [256]bool // bytes that put a cell in quotes
 	value   T         // of the row under way
 	row     []byte    // reused
@@ -34,7 +35,7 @@ func NewWriter[T any](w io.Writer, o *Options) (*Writer[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Writer[T]{w: bufio.NewWriterSize(w, 64<<10), plan: p, comma: o.comma(), null: o.null(), safe: o != nil && o.SpreadsheetSafe}
+	n := &Writer[T]{w: bufio.NewWriterSize(w, 64<<10), plan: p, comma: o.comma(), null: o.null(), safe: o != nil && o.SpreadsheetSafe, cleared: o != nil && o.EmptyNull}
 	for _, c := range []byte{n.comma, '"', '\r', '\n'} {
 		n.special[c] = true
 	}
@@ -87,6 +88,10 @@ func (w *Writer[T]) column(c *column, row reflect.Value) error {
 		if s == w.null && s != "" {
 			return errIsNull
 		}
+		if s == "" && w.cleared {
+			w.text(w.null, false)
+			return nil
+		}
 		w.text(s, lone && s == "")
 		return nil
 	}
@@ -94,6 +99,11 @@ func (w *Writer[T]) column(c *column, row reflect.Value) error {
 	out, value, err := c.write(w.row, w.null, row)
 	if err != nil {
 		return err
+	}
+	if w.cleared && value && len(out) == start {
+		w.row = out
+		w.text(w.null, false)
+		return nil
 	}
 	cell := out[start:]
 	// Null is nothing and the empty text is "", where a column can be both.

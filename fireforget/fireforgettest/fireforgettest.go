@@ -44,6 +44,7 @@ func TestStore(t *testing.T, open func(t *testing.T) fireforget.Store) {
 		{"a lane is extended", laneExtend},
 		{"a held lane is read on without its busy keys", laneHeld},
 		{"a waiting head blocks its key and no other", headWaits},
+		{"an attempt that is written twice counts once", againTwice},
 		{"a delayed head blocks its key", headDelayed},
 		{"a batch is settled in order, and the lost are named", batch},
 		{"parked messages stay, with their history", parked},
@@ -142,7 +143,7 @@ func (k *kit) refused(rs ...fireforget.Result) {
 
 // result makes a result for e.
 func result(e fireforget.Entry, v fireforget.Verdict) fireforget.Result {
-	return fireforget.Result{To: e.To, Key: e.Key, Lane: e.Lane, Epoch: e.Epoch, Seq: e.Seq, Verdict: v, Lease: lease}
+	return fireforget.Result{To: e.To, Key: e.Key, Lane: e.Lane, Epoch: e.Epoch, Seq: e.Seq, Tried: e.Attempt, Verdict: v, Lease: lease}
 }
 
 // laneOf makes a result for the lane of e.

@@ -165,6 +165,24 @@ func headWaits(k *kit) {
 	k.equal("the key that waited", a, []string{"a1", "a2", "a3"})
 }
 
+// againTwice: a Settle whose commit was not confirmed is written again.
+func againTwice(k *kit) {
+	k.add(entry("a", "a1"))
+	es := k.claim("one", lease, 10)
+	r := result(es[0], fireforget.Again)
+	r.Next, r.Attempt = time.Millisecond, failure("no")
+	k.ok(r)
+	k.ok(r)
+	k.ok(laneOf(es[0], fireforget.HandBack))
+	next := k.claimed("two", lease, 10)
+	k.equal("attempts counted", next[0].Attempt, 1)
+	r = result(next[0], fireforget.Park)
+	r.Reason = "permanent"
+	k.ok(r)
+	dead := k.dead(fireforget.Filter{})
+	k.equal("attempts in the history", len(dead[0].History), 1)
+}
+
 func headDelayed(k *kit) {
 	first, second := entry("a", "a1"), entry("a", "a2")
 	first.NotBefore = time.Now().Add(2 * short)
