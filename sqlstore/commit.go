@@ -432,7 +432,7 @@ func (d *DB) verdict(o *op, known outcome.Outcome, err error) error {
 		// nothing this handle reads back can be trusted.
 		d.stopped.CompareAndSwap(nil, &Error{Op: o.name, Known: known, Err: fmt.Errorf("%w: %w", ErrIO, err)})
 	}
-	if o.failed && c == 0 {
+	if o.failed && c == 0 && sqlState(err) == "" {
 		var says interface{ Outcome() outcome.Outcome }
 		if errors.As(err, &says) {
 			return err

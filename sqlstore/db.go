@@ -14,7 +14,10 @@ import (
 //
 // Texts of statements are constants that name tables with the default prefix,
 // crosstie_; the helpers put in the prefix in use and cache the prepared
-// statement. Tables come from migrations/sqlite/NNNN_name.sql, found by name.
+// statement. Tables come from migrations/ENGINE/NNNN_name.sql, found by name.
+// A port for both engines writes its texts once: see dialect.go. It must not
+// rely on being the only writer, as it is on SQLite: what it reads to decide on
+// it locks with /*pg FOR UPDATE*/.
 //
 //	d.write(ctx, op, fn)      fn(w) runs under a savepoint in the shared commit, on the
 //	                          committing goroutine: our code only, no caller's function
@@ -39,10 +42,12 @@ const defaultPrefix = "crosstie_"
 // [Open]; it is safe for concurrent use. It has no Close: when the last call
 // has returned nothing of it runs, and the *sql.DB is its owner's.
 type DB struct {
-	db     *sql.DB
-	o      Options
-	memory bool // an in-memory database: nothing to sync
-	group  *group.Group[*op]
+	db      *sql.DB
+	o       Options
+	dialect Dialect
+	memory  bool              // an in-memory database: nothing to sync
+	lax     bool              // of PostgreSQL, whose commits would not wait for the disk
+	group   *group.Group[*op] // of SQLite, whose one writer must share its commits
 
 	// What the round under way holds, from open to the end of run.
 	batch    *batch
@@ -50,6 +55,8 @@ type DB struct {
 
 	stopped atomic.Pointer[Error] // why nothing is written any more
 	outbox  outboxState           // see outbox.go
+	jobs    jobState              // see jobs.go
+	log     logState              // see log.go
 
 	mu     sync.RWMutex // guards stmts and wanted
 	stmts  map[string]*sql.Stmt
@@ -58,15 +65,18 @@ type DB struct {
 	lists  sync.Map // listKey -> text
 }
 
-// sql puts the prefix in use into a text.
+// sql puts a text into the dialect in use, with the prefix in use.
 func (d *DB) sql(q string) string {
-	if d.o.Prefix == defaultPrefix {
+	if d.o.Prefix == defaultPrefix && d.dialect != PostgreSQL {
 		return q
 	}
 	if v, ok := d.texts.Load(q); ok {
 		return v.(string)
 	}
 	v := strings.ReplaceAll(q, defaultPrefix, d.o.Prefix)
+	if d.dialect == PostgreSQL {
+		v = toPostgres(v)
+	}
 	d.texts.Store(q, v)
 	return v
 }

@@ -22,6 +22,10 @@
 //
 // # What it promises
 //
+// [Open] is for SQLite, with all ports. [OpenPostgres] is for PostgreSQL, with
+// those that [Postgres] has. What follows is about SQLite where it does not say
+// otherwise.
+//
 // A call that returned nil is durable: it survives a crash of the process, and
 // with SQLite's synchronous=FULL, which every commit here is made with, a loss
 // of power. A call that failed says by outcome.Of whether it may have taken
@@ -37,12 +41,19 @@
 // [ErrSnapshot]; its durability is asked for inside that very transaction, and
 // one that could be lost is refused with [ErrNotDurable].
 //
+// On PostgreSQL each call is a transaction of its own. One whose session would
+// not wait for the disk (synchronous_commit=off) does so when it keeps a promise
+// of ours. A server that was told to lose data (fsync=off) loses it.
+//
 // # Requirements
 //
-// SQLite 3.51.3 or newer, on a local disk, in WAL mode (set by Open). Any
-// driver for database/sql will do; none is imported. The pool may be of any
-// size, one connection included. A connection that a shared commit used is
-// left with synchronous=FULL.
+// SQLite 3.51.3 or newer, on a local disk, in WAL mode (set by Open). A
+// connection that a shared commit used is left with synchronous=FULL. Or
+// PostgreSQL 14 or newer, the primary, with a database in UTF8; PgBouncer in
+// transaction mode may stand before it.
+//
+// Any driver for database/sql will do; none is imported. The pool may be of any
+// size, one connection included.
 //
 // # What is bounded
 //
@@ -68,5 +79,6 @@
 // # Testing
 //
 // Tests use SQLite on a file in t.TempDir(), or in memory with
-// SetMaxOpenConns(1).
+// SetMaxOpenConns(1). A port that passes its kit on SQLite passes it on
+// PostgreSQL.
 package sqlstore

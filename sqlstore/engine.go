@@ -12,17 +12,6 @@ import (
 	"github.com/crosstie/crosstie/outcome"
 )
 
-// A Dialect names an engine.
-type Dialect struct{ name string }
-
-// String returns the engine's name.
-func (d Dialect) String() string { return d.name }
-
-// SQLite is SQLite 3.51.3 or newer: older engines can damage a file that two
-// connections write and checkpoint at the same moment (sqlite.org/wal.html,
-// "the WAL-reset bug").
-var SQLite = Dialect{"sqlite"}
-
 // minEngine is the oldest engine Open accepts.
 const minEngine = "3.51.3"
 
@@ -41,14 +30,17 @@ func Open(ctx context.Context, db *sql.DB, dialect Dialect, options *Options) (*
 	if db == nil {
 		return fail(errors.New("the *sql.DB is nil"))
 	}
-	if dialect != SQLite {
-		return fail(fmt.Errorf("%w: dialect %q is not known: use sqlstore.SQLite", ErrEngine, dialect.name))
+	if dialect == PostgreSQL {
+		return fail(fmt.Errorf("%w: not every port of DB is there for PostgreSQL: use OpenPostgres", ErrEngine))
+	}
+	if err := dialect.known(); err != nil {
+		return fail(err)
 	}
 	o, err := options.withDefaults()
 	if err != nil {
 		return fail(err)
 	}
-	d := &DB{db: db, o: o, stmts: make(map[string]*sql.Stmt)}
+	d := &DB{db: db, o: o, dialect: dialect, stmts: make(map[string]*sql.Stmt)}
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return fail(err)

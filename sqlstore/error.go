@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"reflect"
@@ -34,15 +33,18 @@ var (
 	ErrBusy = errors.New("the database stayed locked: another writer, or a transaction left open, holds it: repeat the whole transaction")
 	// ErrSnapshot: the transaction read before it wrote, and somebody else
 	// wrote in between.
-	ErrSnapshot = errors.New("the transaction's view of the database is out of date: repeat the whole transaction, begun with BEGIN IMMEDIATE")
+	ErrSnapshot = errors.New("the transaction's view of the database is out of date: repeat the whole transaction, on SQLite begun with BEGIN IMMEDIATE")
 	// ErrQueueFull: as many writes wait as Options.Queue allows.
 	ErrQueueFull = group.ErrFull
 	// ErrDiskFull: the disk, or the database's own page limit, is full.
 	ErrDiskFull = errors.New("the disk or the database's page limit is full: free space, then repeat")
 	// ErrReadOnly: the database cannot be written.
-	ErrReadOnly = errors.New("the database is read-only: open it for writing, and check the rights on its file and its directory")
+	ErrReadOnly = errors.New("the database is read-only: open it for writing; of a file, check the rights on it and on its directory")
+	// ErrReplica: the server is a standby, which cannot be written, and whose
+	// answers may be out of date.
+	ErrReplica = errors.New("the server is a replica: connect to the primary (most drivers have target_session_attrs=read-write)")
 	// ErrCorrupt: the file is damaged or is no database.
-	ErrCorrupt = errors.New("the file is damaged or is no SQLite database: restore it from a backup")
+	ErrCorrupt = errors.New("the database is damaged or is no SQLite file: restore it from a backup")
 	// ErrIO: reading or writing the disk failed.
 	ErrIO = errors.New("the disk failed")
 	// ErrStopped: after a failed disk write nothing is written any more, since
@@ -164,6 +166,10 @@ func explain(op string, known outcome.Outcome, err error) error {
 	}
 	e := &Error{Op: op, Known: known, Err: err}
 	name := func(sentinel error) { e.Err = fmt.Errorf("%w: %w", sentinel, err) }
+	if state := sqlState(err); state != "" {
+		e.explainState(state)
+		return e
+	}
 	switch c := codeOf(err); c & 0xff {
 	case codeBusy, codeLocked:
 		e.Temporary = true
@@ -182,7 +188,7 @@ func explain(op string, known outcome.Outcome, err error) error {
 		e.Temporary = true
 		name(ErrDiskFull)
 	case 0:
-		if errors.Is(err, ErrBusy) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, context.DeadlineExceeded) {
+		if errors.Is(err, ErrBusy) || errors.Is(err, context.DeadlineExceeded) || cutOff(err) {
 			e.Temporary = true
 		}
 	}

@@ -50,11 +50,13 @@ func (s inboxStore) Once(ctx context.Context, tx *sql.Tx, box, id string, at tim
 func record(w *writer, op, box, id string, at time.Time) (first bool, err error) {
 	n, err := w.changed(`INSERT INTO crosstie_inbox (inbox, id, at_us)
 		SELECT ?1, ?2, ?3 WHERE ?3 >= coalesce((SELECT before_us FROM crosstie_inbox_mark WHERE inbox = ?1), ?3)
-		ON CONFLICT DO NOTHING`, box, id, micros(at))
+		ON CONFLICT DO NOTHING`+durably, box, id, micros(at))
 	if err != nil {
 		return false, joined(op, err)
 	}
-	if n == 1 {
+	// On PostgreSQL a Forget may have raised the mark, and deleted this very id,
+	// since the statement began to look: look again.
+	if n == 1 && w.d.dialect != PostgreSQL {
 		return true, nil
 	}
 	// Known already, or below the mark?
@@ -66,7 +68,7 @@ func record(w *writer, op, box, id string, at time.Time) (first bool, err error)
 	case micros(at) < before:
 		return false, &Error{Op: op, Known: outcome.Refused, Err: inbox.ErrTooOld}
 	}
-	return false, nil
+	return n == 1, nil
 }
 
 // forgetPage bounds how long one delete keeps the others waiting.
@@ -74,17 +76,20 @@ const forgetPage = 1000
 
 // Forget implements [inbox.Store].
 func (s inboxStore) Forget(ctx context.Context, box string, before time.Time) (int64, error) {
+	// A commit of its own: record relies on the mark being there before the
+	// first id is deleted.
+	err := s.d.write(ctx, "inbox forget", func(w *writer) error {
+		_, err := w.exec(`INSERT INTO crosstie_inbox_mark (inbox, before_us) VALUES (?1, ?2)
+			ON CONFLICT (inbox) DO UPDATE SET before_us = excluded.before_us WHERE excluded.before_us > crosstie_inbox_mark.before_us`, box, micros(before))
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
 	var all int64
-	for first := true; ; first = false {
+	for {
 		var n int64
 		err := s.d.write(ctx, "inbox forget", func(w *writer) (err error) {
-			if first {
-				_, err = w.exec(`INSERT INTO crosstie_inbox_mark (inbox, before_us) VALUES (?1, ?2)
-					ON CONFLICT DO UPDATE SET before_us = excluded.before_us WHERE excluded.before_us > before_us`, box, micros(before))
-				if err != nil {
-					return err
-				}
-			}
 			n, err = w.changed(`DELETE FROM crosstie_inbox WHERE inbox = ?1 AND id IN
 				(SELECT id FROM crosstie_inbox WHERE inbox = ?1 AND at_us < ?2 LIMIT ?3)`, box, micros(before), forgetPage)
 			return err

@@ -33,7 +33,7 @@ const keyOwned = ` WHERE key = ? AND epoch = ? AND status IS NULL AND lease_us <
 
 // Claim implements [server.Keys].
 func (s *keyStore) Claim(ctx context.Context, key string, request [32]byte, lease, keep time.Duration) (c server.Claim, err error) {
-	sweep := s.claims.Add(1)%sweepEvery == 0
+	sweep := s.claims.Add(1)%sweepEvery == 1 // the first too: a process may not live for many
 	err = s.d.write(ctx, "keys claim", func(w *writer) (err error) {
 		now := w.now()
 		if c, err = claimKey(w, now, key, request, lease, keep); err == nil && sweep && c.Reply == nil {
@@ -59,7 +59,7 @@ func claimKey(w *writer, now time.Time, key string, request [32]byte, lease, kee
 		header, missing sql.NullString
 		body            []byte
 	)
-	err := w.row(`SELECT request, epoch, lease_us, keep_us, status, header, body, missing FROM crosstie_keys WHERE key = ?`, key).
+	err := w.row(`SELECT request, epoch, lease_us, keep_us, status, header, body, missing FROM crosstie_keys WHERE key = ? /*pg FOR UPDATE*/`, key).
 		Scan(&has, &c.Epoch, &leased, &kept, &status, &header, &body, &missing)
 	fresh := errors.Is(err, sql.ErrNoRows) || err == nil && kept <= micros(now) && leased <= micros(now)
 	switch {
@@ -78,11 +78,21 @@ func claimKey(w *writer, now time.Time, key string, request [32]byte, lease, kee
 	case leased > micros(now):
 		return refuse(server.ErrInFlight)
 	}
-	if err := w.row(`UPDATE crosstie_keys_epoch SET last = last + 1 RETURNING last`).Scan(&c.Epoch); err != nil {
+	had := c.Epoch
+	next := `UPDATE crosstie_keys_epoch SET last = last + 1 RETURNING last`
+	if w.d.dialect == PostgreSQL { // where all who claim would wait for that row
+		next = `SELECT nextval('crosstie_keys_epoch')`
+	}
+	if err := w.row(next).Scan(&c.Epoch); err != nil {
 		return c, err
 	}
-	_, err = w.exec(`INSERT OR REPLACE INTO crosstie_keys (key, request, epoch, lease_us, keep_us) VALUES (?, ?, ?, ?, ?)`,
-		key, request[:], c.Epoch, micros(now.Add(lease)), micros(now.Add(keep)))
+	n, err := w.changed(`INSERT INTO crosstie_keys (key, request, epoch, lease_us, keep_us) VALUES (?1, ?2, ?3, ?4, ?5)
+		ON CONFLICT (key) DO UPDATE SET request = excluded.request, epoch = excluded.epoch, lease_us = excluded.lease_us,
+		keep_us = excluded.keep_us, status = NULL, header = NULL, body = NULL, missing = '' WHERE crosstie_keys.epoch = ?6`,
+		key, request[:], c.Epoch, micros(now.Add(lease)), micros(now.Add(keep)), had)
+	if err == nil && n == 0 { // another process claimed it first, just now
+		return refuse(server.ErrInFlight)
+	}
 	c.Abandoned = !fresh && leased != 0
 	return c, err
 }
@@ -117,7 +127,7 @@ func finishKey(w *writer, c server.Claim, r server.Reply) error {
 		}
 		header = string(b)
 	}
-	return owned("keys finish", w, `UPDATE crosstie_keys SET status = ?, header = ?, body = ?, missing = ?, lease_us = 0`+keyOwned,
+	return owned("keys finish", w, `UPDATE crosstie_keys SET status = ?, header = ?, body = ?, missing = ?, lease_us = 0`+keyOwned+durably,
 		r.Status, header, r.Body, r.Missing, c.Key, c.Epoch)
 }
 

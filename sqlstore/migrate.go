@@ -16,7 +16,7 @@ import (
 //go:embed migrations
 var migrationFiles embed.FS
 
-// A migration is one file of migrations/sqlite. Changes come in two steps, each
+// A migration is one file of an engine's folder. Changes come in two steps, each
 // a release apart: first expand (new tables and columns that the old library
 // can live beside), later contract. The line "-- oldest: N" says which library
 // may still use a database that has this migration: one that knows at least
@@ -36,21 +36,21 @@ CREATE TABLE IF NOT EXISTS crosstie_schema (
   version INTEGER PRIMARY KEY,
   name    TEXT NOT NULL,
   oldest  INTEGER NOT NULL,
-  at_us   INTEGER NOT NULL
+  at_us   BIGINT NOT NULL
 );
 `
 
 // migrations returns the embedded files in order. They are part of the
 // program, so a bad one is a panic, met by any test.
-func migrations() []migration {
-	entries, err := fs.ReadDir(migrationFiles, "migrations/sqlite")
+func (d Dialect) migrations() []migration {
+	entries, err := fs.ReadDir(migrationFiles, d.folder())
 	if err != nil {
 		panic(err)
 	}
 	var ms []migration
 	for _, e := range entries {
 		name := fileRule.FindStringSubmatch(e.Name())
-		text, err := fs.ReadFile(migrationFiles, "migrations/sqlite/"+e.Name())
+		text, err := fs.ReadFile(migrationFiles, d.folder()+"/"+e.Name())
 		oldest := oldestRule.FindStringSubmatch(string(text))
 		if name == nil || err != nil || oldest == nil {
 			panic("sqlstore: migration " + e.Name() + `: want NNNN_name.sql with a line "-- oldest: N"`)
@@ -68,19 +68,23 @@ func migrations() []migration {
 // Options.NoMigrate). An empty prefix means the default.
 func Schema(dialect Dialect, prefix string) (string, error) {
 	o, err := (&Options{Prefix: prefix}).withDefaults()
-	if err == nil && dialect != SQLite {
-		err = fmt.Errorf("%w: dialect %q is not known: use sqlstore.SQLite", ErrEngine, dialect.name)
+	if err == nil {
+		err = dialect.known()
 	}
 	if err != nil {
 		return "", refused("schema", err)
 	}
-	d := &DB{o: o}
+	d := &DB{o: o, dialect: dialect}
+	begin, now := "BEGIN IMMEDIATE", "CAST(unixepoch('subsec') * 1000000 AS INTEGER)"
+	if dialect == PostgreSQL {
+		begin, now = "BEGIN", clock
+	}
 	var s strings.Builder
-	s.WriteString("BEGIN IMMEDIATE;\n")
+	s.WriteString(begin + ";\n")
 	s.WriteString(d.sql(schemaTable))
-	for _, m := range migrations() {
+	for _, m := range dialect.migrations() {
 		s.WriteString("\n" + d.sql(m.text))
-		fmt.Fprintf(&s, "\n%s VALUES (%d, '%s', %d, CAST(unixepoch('subsec') * 1000000 AS INTEGER));\n", d.sql(addVersion), m.version, m.name, m.oldest)
+		fmt.Fprintf(&s, "\n%s VALUES (%d, '%s', %d, %s);\n", d.sql(addVersion), m.version, m.name, m.oldest, now)
 	}
 	s.WriteString("COMMIT;\n")
 	return s.String(), nil
@@ -91,13 +95,13 @@ const addVersion = `INSERT INTO crosstie_schema (version, name, oldest, at_us)`
 // migrate brings the tables up to this library's version, or says why not. Two
 // processes that open at once wait for each other at BEGIN IMMEDIATE.
 func (d *DB) migrate(ctx context.Context, conn *sql.Conn) error {
-	ms := migrations()
+	ms := d.dialect.migrations()
 	missing, err := d.missing(ctx, conn, ms)
 	if err != nil {
 		return err
 	}
 	if d.o.NoMigrate && len(missing) > 0 {
-		return fmt.Errorf("%w: migration %04d_%s is missing and Options.NoMigrate is set: run what sqlstore.Schema prints, from there on", ErrSchema, missing[0].version, missing[0].name)
+		return errMissing(missing)
 	}
 	err = whileBusy(ctx, d.o.LockWait, func() error {
 		_, err := conn.ExecContext(ctx, `BEGIN IMMEDIATE`)
@@ -121,7 +125,18 @@ func (d *DB) migrate(ctx context.Context, conn *sql.Conn) error {
 	return err
 }
 
-func (d *DB) apply(ctx context.Context, conn *sql.Conn, ms []migration) error {
+func errMissing(ms []migration) error {
+	return fmt.Errorf("%w: migration %04d_%s is missing and Options.NoMigrate is set: run what sqlstore.Schema prints, from there on", ErrSchema, ms[0].version, ms[0].name)
+}
+
+// A migrated is the connection of SQLite, or the transaction of PostgreSQL, in
+// which tables are made.
+type migrated interface {
+	querier
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+func (d *DB) apply(ctx context.Context, conn migrated, ms []migration) error {
 	missing, err := d.missing(ctx, conn, ms)
 	if err != nil || len(missing) == 0 {
 		return err
@@ -143,9 +158,15 @@ func (d *DB) apply(ctx context.Context, conn *sql.Conn, ms []migration) error {
 
 // missing returns the migrations that the database lacks, after checking that
 // it still lets this library in.
-func (d *DB) missing(ctx context.Context, conn *sql.Conn, ms []migration) ([]migration, error) {
+func (d *DB) missing(ctx context.Context, conn querier, ms []migration) ([]migration, error) {
+	there := `SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?`
+	if d.dialect == PostgreSQL {
+		// Not to_regclass, which may answer from before we had the lock.
+		there = `SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+			WHERE c.relname = $1 AND c.relkind = 'r' AND n.nspname = ANY (current_schemas(false)) LIMIT 1`
+	}
 	var one int
-	err := conn.QueryRowContext(ctx, `SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?`, d.sql("crosstie_schema")).Scan(&one)
+	err := conn.QueryRowContext(ctx, there, d.sql("crosstie_schema")).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return ms, nil
 	}

@@ -9,6 +9,8 @@ import (
 	"hash/fnv"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -61,7 +63,7 @@ type laneKey struct {
 	dest string
 }
 
-// A gauge is a count of messages that is at most a second old.
+// A gauge is a count of messages, or jobs, that is at most a second old.
 type gauge struct {
 	mu       sync.Mutex // guards what follows
 	count    int64      // as counted, and what was added here since
@@ -75,8 +77,8 @@ const (
 	gaugeFull = 50 * time.Millisecond // the age at which a count that says full is taken anew
 )
 
-// room returns ErrFull unless there is room for one more.
-func (g *gauge) room(limit int64, count func(max int64) (int64, error)) error {
+// room returns full unless there is room for one more.
+func (g *gauge) room(limit int64, full error, count func(max int64) (int64, error)) error {
 	if limit <= 0 {
 		return nil
 	}
@@ -98,7 +100,7 @@ func (g *gauge) room(limit int64, count func(max int64) (int64, error)) error {
 		g.count, g.most, g.at = n, limit, time.Now()
 	}
 	if g.count >= limit {
-		return fireforget.ErrFull
+		return full
 	}
 	return nil
 }
@@ -109,7 +111,7 @@ func (g *gauge) added(n int) {
 	g.count += int64(n)
 }
 
-const countOutbox = `SELECT count(*) FROM (SELECT 1 FROM crosstie_outbox LIMIT ?)`
+const countOutbox = `SELECT count(*) FROM (SELECT 1 FROM crosstie_outbox LIMIT ?) AS n`
 
 // partOf returns the part of a lane, 0 for messages with no key. Lanes of one
 // destination are neighbours. Two destinations may share a part: whoever reads
@@ -134,7 +136,7 @@ func (s outboxStore) Add(ctx context.Context, es []fireforget.Entry, limit int64
 	if s.d.inside(ctx) != nil {
 		return &Error{Op: op, Known: outcome.NotSent, Err: fmt.Errorf("%w: call SendTx", ErrInTx)}
 	}
-	err := s.d.outbox.gauge.room(limit, func(max int64) (n int64, err error) {
+	err := s.d.outbox.gauge.room(limit, fireforget.ErrFull, func(max int64) (n int64, err error) {
 		err = s.d.readRow(ctx, op, []any{&n}, countOutbox, max)
 		return n, err
 	})
@@ -158,11 +160,13 @@ func (s outboxStore) AddTx(ctx context.Context, tx *sql.Tx, es []fireforget.Entr
 	if err != nil {
 		return err
 	}
-	err = s.d.outbox.gauge.room(limit, func(max int64) (n int64, err error) {
-		// A deferred transaction that reads before it writes may find that it
-		// cannot write any more.
-		if _, err := w.exec(lock); err != nil {
-			return 0, joined(op, err)
+	err = s.d.outbox.gauge.room(limit, fireforget.ErrFull, func(max int64) (n int64, err error) {
+		if s.d.dialect == SQLite {
+			// A deferred transaction that reads before it writes may find that
+			// it cannot write any more.
+			if _, err := w.exec(lock); err != nil {
+				return 0, joined(op, err)
+			}
 		}
 		if err := w.row(countOutbox, max).Scan(&n); err != nil {
 			return 0, joined(op, err)
@@ -246,7 +250,7 @@ func (o *outboxState) name(w *writer, e *fireforget.Entry) (bool, error) {
 }
 
 const insertOutbox = `INSERT INTO crosstie_outbox (part, due_us, dest, key, id, sum, content_type, body, header,
-	accepted_us, not_before_us, expires_us, attempt, epoch)`
+	accepted_us, not_before_us, expires_us, attempt`
 
 // insert appends es.
 func (o *outboxState) insert(w *writer, es []fireforget.Entry) error {
@@ -264,14 +268,22 @@ func (o *outboxState) insert(w *writer, es []fireforget.Entry) error {
 		}
 		headers[i] = string(h)
 	}
-	err := w.insert(insertOutbox, "", 14, len(es), func(i int, to []any) []any {
+	head, columns := insertOutbox+`, epoch)`, 14
+	if w.d.dialect == PostgreSQL {
+		head, columns = insertOutbox+`)`, 13 // its default asks for durability
+	}
+	err := w.insert(head, "", columns, len(es), func(i int, to []any) []any {
 		e := &es[i]
 		due := int64(0)
 		if e.Lane == 0 {
 			due = microsUp(e.NotBefore)
 		}
-		return append(to, partOf(e.To, e.Lane), due, e.To, e.Key, e.ID, sumOf(e.Sum), e.ContentType, blob(e.Body), headers[i],
-			micros(e.AcceptedAt), micros(e.NotBefore), micros(e.Expires), e.Attempt, 0)
+		to = append(to, partOf(e.To, e.Lane), due, e.To, e.Key, e.ID, sumOf(e.Sum), e.ContentType, blob(e.Body), headers[i],
+			micros(e.AcceptedAt), micros(e.NotBefore), micros(e.Expires), e.Attempt)
+		if columns == 14 {
+			to = append(to, 0)
+		}
+		return to
 	})
 	if err != nil {
 		return err
@@ -298,6 +310,18 @@ func sumOf(s string) any {
 		return nil
 	}
 	return []byte(s)
+}
+
+// arrayOf is an array of PostgreSQL as text, which every driver passes on.
+func arrayOf(ids []int64) string {
+	b := []byte{'{'}
+	for i, id := range ids {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, id, 10)
+	}
+	return string(append(b, '}'))
 }
 
 // blob keeps an empty body from being NULL.
@@ -336,8 +360,12 @@ func scanEntry(rows *sql.Rows, more ...any) (e fireforget.Entry, err error) {
 var errEnough = errors.New("enough")
 
 // inChunks calls run with lists of ids whose lengths are few, so that their
-// statements are prepared: text must have one %s where "?,?" belongs.
+// statements are prepared: text must have one IN (%s), for "?,?". PostgreSQL gets
+// all of them as one array.
 func (d *DB) inChunks(text string, ids []int64, run func(q string, args []any) error) error {
+	if d.dialect == PostgreSQL && len(ids) > 0 {
+		return run(strings.Replace(text, "IN (%s)", "= ANY (?::text::bigint[])", 1), []any{arrayOf(ids)})
+	}
 	for len(ids) > 0 {
 		size := 1
 		for _, s := range insertSizes {

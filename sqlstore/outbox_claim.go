@@ -29,24 +29,69 @@ const dueParts = `WITH RECURSIVE p(part) AS (
 	SELECT (SELECT min(part) FROM crosstie_outbox WHERE part > p.part AND part <= ?1 + 255) FROM p WHERE p.part IS NOT NULL)
 	SELECT part FROM p WHERE part IS NOT NULL AND (SELECT min(due_us) FROM crosstie_outbox WHERE part = p.part) <= ?2 LIMIT 256`
 
+// duePartsOfMany is dueParts where many processes write: it leaves out lanes that
+// others hold, by the server's clock, and says which lanes have no row yet.
+const duePartsOfMany = `WITH RECURSIVE p(part) AS (
+	SELECT min(part) FROM crosstie_outbox WHERE part >= ?1 AND part <= ?1 + 255
+	UNION ALL
+	SELECT (SELECT min(part) FROM crosstie_outbox WHERE part > p.part AND part <= ?1 + 255) FROM p WHERE p.part IS NOT NULL)
+	SELECT p.part, l.part IS NULL AND p.part <> ?1 FROM p LEFT JOIN crosstie_outbox_lane l ON l.part = p.part AND l.dest = ?2
+	WHERE p.part IS NOT NULL AND (SELECT min(due_us) FROM crosstie_outbox WHERE part = p.part) <= ` + clock + `
+	AND (coalesce(l.until_us, 0) <= ` + clock + ` OR p.part = ANY (?3::text::bigint[])) LIMIT 256`
+
+// look finds the parts of w that may have something due, without a lock: most
+// polls find nothing.
+func (s outboxStore) look(ctx context.Context, op string, w *fireforget.Want) (parts []int64, err error) {
+	q, args := dueParts, []any{partOf(w.To, 0), micros(time.Now())}
+	var absent bool
+	var part int64
+	dest := []any{&part}
+	if s.d.dialect == PostgreSQL {
+		held := make([]int64, len(w.Held))
+		for i, h := range w.Held {
+			held[i] = partOf(w.To, h.Lane)
+		}
+		q, args, dest = duePartsOfMany, []any{partOf(w.To, 0), w.To, arrayOf(held)}, append(dest, &absent)
+	}
+	var unmade []int64
+	err = s.d.read(ctx, op, func(rows *sql.Rows) error {
+		err := rows.Scan(dest...)
+		parts = append(parts, part)
+		if absent {
+			unmade = append(unmade, part)
+		}
+		return err
+	}, q, args...)
+	if err != nil || len(unmade) == 0 {
+		return parts, err
+	}
+	// A lane that has no row cannot be locked. In one order, so that two who do
+	// this do not wait for each other.
+	slices.Sort(unmade)
+	return parts, s.d.write(ctx, op, func(wr *writer) error {
+		_, err := wr.exec(`INSERT INTO crosstie_outbox_lane (part, dest, owner, epoch, until_us)
+			SELECT part, ?, '', 0, 0 FROM unnest(?::text::bigint[]) AS part ON CONFLICT DO NOTHING`, w.To, arrayOf(unmade))
+		return err
+	})
+}
+
 // Claim implements [fireforget.Store].
 func (s outboxStore) Claim(ctx context.Context, c fireforget.Claim) (out []fireforget.Entry, err error) {
 	const op = "outbox claim"
-	// First look without the write lock, for most polls find nothing.
 	wants := make([]want, 0, len(c.Wants))
+	var held []laneKey
 	for _, w := range c.Wants {
 		if w.Max <= 0 {
 			continue
 		}
-		var parts []int64
-		err := s.d.read(ctx, op, func(rows *sql.Rows) error {
-			var p int64
-			err := rows.Scan(&p)
-			parts = append(parts, p)
-			return err
-		}, dueParts, partOf(w.To, 0), micros(time.Now()))
+		parts, err := s.look(ctx, op, &w)
 		if err != nil {
 			return nil, err
+		}
+		for _, h := range w.Held {
+			if k := (laneKey{partOf(w.To, h.Lane), w.To}); slices.Contains(parts, k.part) {
+				held = append(held, k)
+			}
 		}
 		if len(parts) > 0 {
 			wants = append(wants, want{Want: w, parts: parts})
@@ -57,6 +102,12 @@ func (s outboxStore) Claim(ctx context.Context, c fireforget.Claim) (out []firef
 	}
 	err = s.d.write(ctx, op, func(w *writer) error {
 		cl := claiming{w: w, o: &s.d.outbox, owner: c.Owner, lease: c.Lease, now: w.now()}
+		// All of them before anything else is locked: who locks what nobody
+		// waits for need not fear to wait in a circle.
+		var err error
+		if cl.held, err = leases(w, held); err != nil {
+			return err
+		}
 		for i := range wants {
 			if err := cl.want(&wants[i]); err != nil {
 				return err
@@ -83,6 +134,7 @@ type claiming struct {
 	owner string
 	lease time.Duration
 	now   time.Time
+	held  map[laneKey]*lease.Lease
 	out   []fireforget.Entry
 	bytes int
 }
@@ -128,7 +180,8 @@ func (c *claiming) free(w *want, until int) error {
 		e.Epoch++
 		seqs = append(seqs, e.Seq)
 		return c.take(e, until)
-	}, `SELECT `+entryColumns+` FROM crosstie_outbox o WHERE part = ? AND due_us <= ? AND dest = ? ORDER BY due_us, key, seq LIMIT ?`,
+	}, `SELECT `+entryColumns+` FROM crosstie_outbox o WHERE part = ? AND due_us <= ? AND dest = ? ORDER BY due_us, key, seq LIMIT ?
+		/*pg FOR UPDATE SKIP LOCKED*/`,
 		part, micros(c.now), w.To, until-from)
 	if err != nil && !errors.Is(err, errEnough) {
 		return err
@@ -147,10 +200,7 @@ func (c *claiming) lanes(w *want, until int) error {
 		if len(c.out) >= until || !slices.Contains(w.parts, part) {
 			continue
 		}
-		l, err := laneLease(c.w, part, w.To)
-		if err != nil {
-			return err
-		}
+		l := c.held[laneKey{part, w.To}]
 		if l.Owns(h.Epoch) && l.Held(c.now) {
 			if err := c.lane(part, w.To, l.Epoch, h.Busy, until); err != nil {
 				return err
@@ -169,7 +219,10 @@ func (c *claiming) lanes(w *want, until int) error {
 		if part&maxLane == 0 {
 			continue
 		}
-		l, err := laneLease(c.w, part, w.To)
+		if c.held[laneKey{part, w.To}] != nil {
+			continue // seen above
+		}
+		l, err := freeLane(c.w, part, w.To)
 		if err != nil {
 			return err
 		}
@@ -185,7 +238,7 @@ func (c *claiming) lanes(w *want, until int) error {
 			continue // nothing is due: leave it to nobody
 		}
 		_, err = c.w.exec(`INSERT INTO crosstie_outbox_lane (part, dest, owner, epoch, until_us) VALUES (?, ?, ?, ?, ?)
-			ON CONFLICT DO UPDATE SET owner = excluded.owner, epoch = excluded.epoch, until_us = excluded.until_us`,
+			ON CONFLICT (part, dest) DO UPDATE SET owner = excluded.owner, epoch = excluded.epoch, until_us = excluded.until_us`,
 			part, w.To, l.Owner, l.Epoch, microsUp(l.Until))
 		if err != nil {
 			return err
@@ -194,15 +247,49 @@ func (c *claiming) lanes(w *want, until int) error {
 	return nil
 }
 
-func laneLease(w *writer, part int64, dest string) (l lease.Lease, err error) {
+// freeLane returns the lease of a lane that may be free. One that another
+// process is looking at is not.
+func freeLane(w *writer, part int64, dest string) (l lease.Lease, err error) {
 	var until int64
-	err = w.row(`SELECT owner, epoch, until_us FROM crosstie_outbox_lane WHERE part = ? AND dest = ?`, part, dest).
+	err = w.row(`SELECT owner, epoch, until_us FROM crosstie_outbox_lane WHERE part = ? AND dest = ? /*pg FOR UPDATE SKIP LOCKED*/`, part, dest).
 		Scan(&l.Owner, &l.Epoch, &until)
 	if errors.Is(err, sql.ErrNoRows) {
+		if w.d.dialect == PostgreSQL {
+			l.Until = time.Unix(1<<40, 0)
+		}
 		return l, nil
 	}
 	l.Until = fromMicros(until)
 	return l, err
+}
+
+// leases returns the leases of lanes, and holds on to them until the end of the
+// transaction. Lanes that were never leased have the zero lease.
+func leases(w *writer, keys []laneKey) (map[laneKey]*lease.Lease, error) {
+	all := make(map[laneKey]*lease.Lease, len(keys))
+	parts := make([]int64, 0, len(keys))
+	for _, k := range keys {
+		if all[k] == nil {
+			all[k] = &lease.Lease{}
+			parts = append(parts, k.part)
+		}
+	}
+	slices.Sort(parts) // chunk by chunk in one order
+	return all, w.d.inChunks(`SELECT part, dest, owner, epoch, until_us FROM crosstie_outbox_lane WHERE part IN (%s)
+		ORDER BY part, dest /*pg FOR UPDATE*/`, parts, func(q string, args []any) error {
+		return w.query(func(rows *sql.Rows) error {
+			var k laneKey
+			var l lease.Lease
+			var until int64
+			if err := rows.Scan(&k.part, &k.dest, &l.Owner, &l.Epoch, &until); err != nil {
+				return err
+			}
+			if l.Until = fromMicros(until); all[k] != nil {
+				*all[k] = l
+			}
+			return nil
+		}, q, args...)
+	})
 }
 
 const stopped = `EXISTS (SELECT 1 FROM crosstie_outbox_stop s WHERE s.dest = o.dest AND s.key = o.key)`
@@ -228,6 +315,20 @@ const freshKeys = `WITH RECURSIVE k(key) AS (
 	AND NOT EXISTS (SELECT 1 FROM crosstie_outbox x INDEXED BY crosstie_outbox_waits WHERE x.part = ?1 AND x.key = k.key AND x.key <> '' AND x.due_us > 0 AND x.dest = ?3)
 	LIMIT ?5`
 
+// freshKeysLateral is freshKeys in PostgreSQL, where a subquery on the right of IN
+// would be run for each message. The join can only be a loop over k in the
+// order in which it is made, and so keeps the order of keys.
+const freshKeysLateral = `WITH RECURSIVE k(key) AS (
+	SELECT min(key) FROM crosstie_outbox WHERE part = ?1 AND due_us = 0 AND key >= ?2
+	UNION ALL
+	SELECT (SELECT min(key) FROM crosstie_outbox WHERE part = ?1 AND due_us = 0 AND key > k.key) FROM k WHERE k.key IS NOT NULL)
+	SELECT ` + entryColumns + `, ` + stopped + ` FROM k CROSS JOIN LATERAL
+	(SELECT * FROM crosstie_outbox WHERE part = ?1 AND due_us = 0 AND key = k.key AND dest = ?3 ORDER BY seq LIMIT ?6) o
+	WHERE k.key IS NOT NULL
+	AND k.key NOT IN (SELECT value FROM json_each(?4))
+	AND NOT EXISTS (SELECT 1 FROM crosstie_outbox x WHERE x.part = ?1 AND x.key = k.key AND x.key <> '' AND x.due_us > 0 AND x.dest = ?3)
+	LIMIT ?5`
+
 // lane reads what is due in a lane, each key's messages in order.
 func (c *claiming) lane(part int64, dest string, epoch int64, busy []string, until int) error {
 	if busy == nil {
@@ -245,14 +346,18 @@ func (c *claiming) lane(part int64, dest string, epoch int64, busy []string, unt
 		return errors.Join(err, r.after())
 	}
 	k := laneKey{part, dest}
+	fresh := freshKeys
+	if c.w.d.dialect == PostgreSQL {
+		fresh = freshKeysLateral
+	}
 	c.o.mu.Lock()
 	begin := c.o.lanes[k]
 	c.o.mu.Unlock()
-	if err := r.query(freshKeys, part, begin, dest, string(list), until-len(c.out), claimRun); err != nil {
+	if err := r.query(fresh, part, begin, dest, string(list), until-len(c.out), claimRun); err != nil {
 		return err
 	}
 	if !r.full && begin != "" && len(c.out) < until { // the keys before it
-		if err := r.query(freshKeys, part, "", dest, string(list), until-len(c.out), claimRun); err != nil {
+		if err := r.query(fresh, part, "", dest, string(list), until-len(c.out), claimRun); err != nil {
 			return err
 		}
 	}

@@ -77,7 +77,7 @@ func (s outboxStore) Redrive(ctx context.Context, f fireforget.Filter, through i
 			err := rows.Scan(&l.pos, &l.dest, &l.key)
 			ls = append(ls, l)
 			return err
-		}, `SELECT o.pos, o.dest, o.key FROM crosstie_outbox_dead o WHERE o.pos <= ?`+where+` ORDER BY o.pos LIMIT ?`,
+		}, `SELECT o.pos, o.dest, o.key FROM crosstie_outbox_dead o WHERE o.pos <= ?`+where+` ORDER BY o.pos LIMIT ? /*pg FOR UPDATE*/`,
 			append(append([]any{upTo}, args...), max)...)
 		if err != nil {
 			return err
@@ -98,6 +98,9 @@ func (s outboxStore) Redrive(ctx context.Context, f fireforget.Filter, through i
 				continue
 			}
 			// What was parked since the redrive began has stopped the key anew.
+			if err := lockStop(w, l.dest, l.key); err != nil {
+				return err
+			}
 			_, err := w.exec(`DELETE FROM crosstie_outbox_stop WHERE dest = ?1 AND key = ?2 AND NOT EXISTS
 				(SELECT 1 FROM crosstie_outbox_dead WHERE dest = ?1 AND key = ?2 AND pos > ?3 AND discarded = '')`, l.dest, l.key, upTo)
 			if err != nil {
@@ -121,7 +124,7 @@ func (s outboxStore) Discard(ctx context.Context, id, reason string) (found bool
 		var pos int64
 		var dest, key string
 		var named bool
-		err := w.row(`SELECT pos, dest, key, sum IS NOT NULL FROM crosstie_outbox_dead WHERE id = ? AND discarded = '' ORDER BY pos LIMIT 1`, id).
+		err := w.row(`SELECT pos, dest, key, sum IS NOT NULL FROM crosstie_outbox_dead WHERE id = ? AND discarded = '' ORDER BY pos LIMIT 1 /*pg FOR UPDATE*/`, id).
 			Scan(&pos, &dest, &key, &named)
 		if err == sql.ErrNoRows {
 			return nil
@@ -129,7 +132,7 @@ func (s outboxStore) Discard(ctx context.Context, id, reason string) (found bool
 		if err != nil {
 			return err
 		}
-		_, err = w.exec(`UPDATE crosstie_outbox_dead SET discarded = ?, body = x'', header = NULL WHERE pos = ?`, reason, pos)
+		_, err = w.exec(`UPDATE crosstie_outbox_dead SET discarded = ?, body = ?, header = NULL WHERE pos = ?`, reason, []byte{}, pos)
 		if err != nil {
 			return err
 		}
@@ -142,9 +145,22 @@ func (s outboxStore) Discard(ctx context.Context, id, reason string) (found bool
 		if key == "" {
 			return nil
 		}
+		if err := lockStop(w, dest, key); err != nil {
+			return err
+		}
 		_, err = w.exec(`DELETE FROM crosstie_outbox_stop WHERE dest = ?1 AND key = ?2 AND NOT EXISTS
 			(SELECT 1 FROM crosstie_outbox_dead WHERE dest = ?1 AND key = ?2 AND discarded = '')`, dest, key)
 		return err
 	})
 	return found, err
+}
+
+// lockStop waits for whoever is stopping the key, so that the next statement
+// sees what he parked.
+func lockStop(w *writer, dest, key string) error {
+	if w.d.dialect != PostgreSQL {
+		return nil
+	}
+	_, err := w.exec(`SELECT 1 FROM crosstie_outbox_stop WHERE dest = ? AND key = ? FOR UPDATE`, dest, key)
+	return err
 }

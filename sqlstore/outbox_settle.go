@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/crosstie/crosstie/fireforget"
@@ -18,7 +19,7 @@ func (s outboxStore) Settle(ctx context.Context, rs []fireforget.Result) (lost [
 		return nil, nil
 	}
 	err = s.d.write(ctx, "outbox settle", func(w *writer) error {
-		st := settling{w: w, now: w.now(), rows: map[int64]*outboxRow{}, lanes: map[laneKey]*lease.Lease{}, extend: map[time.Duration][]int64{}}
+		st := settling{w: w, now: w.now(), rows: map[int64]*outboxRow{}, extend: map[time.Duration][]int64{}}
 		if err := st.load(rs); err != nil {
 			return err
 		}
@@ -51,36 +52,47 @@ type settling struct {
 }
 
 type outboxRow struct {
-	part  int64
-	epoch int64
-	id    string
-	named bool
+	part    int64
+	epoch   int64
+	attempt int
+	id      string
+	named   bool
 }
 
 func (s *settling) load(rs []fireforget.Result) error {
-	seqs := make([]int64, 0, len(rs))
+	var free, keyed []int64
+	var lanes []laneKey
 	for i := range rs {
 		r := &rs[i]
-		if r.Seq > 0 {
-			seqs = append(seqs, r.Seq)
+		if r.Lane > 0 {
+			lanes = append(lanes, laneKey{partOf(r.To, r.Lane), r.To})
 		}
-		if r.Lane == 0 {
-			continue
-		}
-		k := laneKey{partOf(r.To, r.Lane), r.To}
-		if s.lanes[k] == nil {
-			l, err := laneLease(s.w, k.part, k.dest)
-			if err != nil {
-				return err
-			}
-			s.lanes[k] = &l
+		switch {
+		case r.Seq > 0 && r.Lane > 0:
+			keyed = append(keyed, r.Seq)
+		case r.Seq > 0:
+			free = append(free, r.Seq)
 		}
 	}
-	return s.w.d.inChunks(`SELECT seq, part, epoch, id, sum IS NOT NULL FROM crosstie_outbox WHERE seq IN (%s) LIMIT 64`, seqs, func(q string, args []any) error {
+	var err error
+	if s.lanes, err = leases(s.w, lanes); err != nil {
+		return err
+	}
+	// Nobody touches the messages of a lane but who has locked its lease.
+	const q = `SELECT seq, part, epoch, attempt, id, sum IS NOT NULL FROM crosstie_outbox WHERE seq IN (%s)`
+	if err := s.loadRows(q, keyed); err != nil {
+		return err
+	}
+	return s.loadRows(q+` ORDER BY seq /*pg FOR UPDATE*/`, free)
+}
+
+func (s *settling) loadRows(q string, seqs []int64) error {
+	slices.Sort(seqs)
+	return s.w.d.inChunks(q, seqs, func(q string, args []any) error {
 		return s.w.query(func(rows *sql.Rows) error {
 			var seq int64
 			var row outboxRow
-			if err := rows.Scan(&seq, &row.part, &row.epoch, &row.id, &row.named); err != nil {
+			if err := rows.Scan(&seq, &row.part, &row.epoch, &row.attempt, &row.id, &row.named); err != nil {
 				return err
 			}
 			s.rows[seq] = &row
@@ -130,7 +142,11 @@ func (s *settling) settle(r *fireforget.Result) (ok bool, err error) {
 		_, err = s.w.exec(`UPDATE crosstie_outbox SET due_us = 0, epoch = epoch + 1 WHERE seq = ?`, r.Seq)
 		return true, err
 	case fireforget.Again:
+		if r.Lane > 0 && row.attempt > r.Tried {
+			return true, nil
+		}
 		row.epoch++
+		row.attempt++
 		return true, s.again(r)
 	case fireforget.Park:
 		delete(s.rows, r.Seq)
@@ -172,7 +188,9 @@ func (s *settling) park(r *fireforget.Result) error {
 	if !r.Stop {
 		return nil
 	}
-	_, err := s.w.exec(`INSERT INTO crosstie_outbox_stop (dest, key) VALUES (?, ?) ON CONFLICT DO NOTHING`, r.To, r.Key)
+	// An update, not nothing: a Redrive that is about to open the key must wait
+	// until it sees why not.
+	_, err := s.w.exec(`INSERT INTO crosstie_outbox_stop (dest, key) VALUES (?, ?) ON CONFLICT (dest, key) DO UPDATE SET key = excluded.key`, r.To, r.Key)
 	return err
 }
 

@@ -27,7 +27,7 @@ func (s syncStore) Tx(ctx context.Context, fn func(context.Context, *sql.Tx) err
 	return s.d.Tx(ctx, fn)
 }
 
-const selectSync = `SELECT run, position, done, full_run, counts, epoch, owner, until_us
+const selectSync = `SELECT run, position, done, full_run, counts, token, epoch, owner, until_us
 	FROM crosstie_syncs WHERE sync = ? AND part = ?`
 
 // A syncRow is a row of crosstie_syncs.
@@ -40,7 +40,7 @@ type syncRow struct {
 
 // scan fills r with what scan finds; where there is no row it stays as it is.
 func (r *syncRow) scan(scan func(dest ...any) error) error {
-	err := scan(&r.Run, &r.Cursor, &r.Done, &r.Full, &r.counts, &r.Epoch, &r.owner, &r.until)
+	err := scan(&r.Run, &r.Cursor, &r.Done, &r.Full, &r.counts, &r.Token, &r.Epoch, &r.owner, &r.until)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
@@ -61,7 +61,7 @@ func (s syncStore) Load(ctx context.Context, sync, part string) (batchsync.Check
 func (s syncStore) Claim(ctx context.Context, sync, part, owner string, d time.Duration) (c batchsync.Checkpoint, err error) {
 	err = s.d.write(ctx, "sync claim", func(w *writer) error {
 		r := syncRow{Checkpoint: batchsync.Checkpoint{Sync: sync, Partition: part}}
-		if err := r.scan(w.row(selectSync, sync, part).Scan); err != nil {
+		if err := r.scan(w.row(selectSync+` /*pg FOR UPDATE*/`, sync, part).Scan); err != nil {
 			return err
 		}
 		c = r.Checkpoint
@@ -70,11 +70,16 @@ func (s syncStore) Claim(ctx context.Context, sync, part, owner string, d time.D
 		if !ok {
 			return batchsync.ErrHeld
 		}
+		had := c.Epoch
 		c.Epoch = l.Epoch
-		_, err := w.exec(`INSERT INTO crosstie_syncs (sync, part, run, position, done, full_run, counts, epoch, owner, until_us)
-			VALUES (?, ?, 0, '', 0, 0, '{}', ?, ?, ?)
-			ON CONFLICT DO UPDATE SET epoch = excluded.epoch, owner = excluded.owner, until_us = excluded.until_us`,
-			sync, part, l.Epoch, l.Owner, micros(l.Until))
+		n, err := w.changed(`INSERT INTO crosstie_syncs (sync, part, run, position, done, full_run, counts, epoch, owner, until_us)
+			VALUES (?1, ?2, 0, '', ?3, ?3, '{}', ?4, ?5, ?6)
+			ON CONFLICT (sync, part) DO UPDATE SET epoch = excluded.epoch, owner = excluded.owner, until_us = excluded.until_us
+			WHERE crosstie_syncs.epoch = ?7`,
+			sync, part, false, l.Epoch, l.Owner, micros(l.Until), had)
+		if err == nil && n == 0 { // another process made the row, just now
+			return batchsync.ErrHeld
+		}
 		return err
 	})
 	if err != nil {
@@ -111,14 +116,14 @@ func saveSync(w *writer, c batchsync.Checkpoint, dead []batchsync.DeadRow, d tim
 	if err != nil {
 		return err
 	}
-	err = fenced(w.changed(`UPDATE crosstie_syncs SET run = ?, position = ?, done = ?, full_run = ?, counts = ?, until_us = max(until_us, ?)
+	err = fenced(w.changed(`UPDATE crosstie_syncs SET run = ?, position = ?, done = ?, full_run = ?, counts = ?, token = ?, until_us = max(until_us, ?)
 		WHERE sync = ? AND part = ? AND epoch = ? AND until_us > 0`,
-		c.Run, c.Cursor, c.Done, c.Full, string(counts), micros(w.now().Add(d)), c.Sync, c.Partition, c.Epoch))
+		c.Run, c.Cursor, c.Done, c.Full, string(counts), c.Token, micros(w.now().Add(d)), c.Sync, c.Partition, c.Epoch))
 	if err != nil {
 		return err
 	}
 	err = w.insert(`INSERT INTO crosstie_sync_dead (sync, run, part, n, id, pos, value, cut, why, transient, at_us)`,
-		`ON CONFLICT DO UPDATE SET id = excluded.id, pos = excluded.pos, value = excluded.value, cut = excluded.cut,
+		`ON CONFLICT (sync, run, part, n) DO UPDATE SET id = excluded.id, pos = excluded.pos, value = excluded.value, cut = excluded.cut,
 			why = excluded.why, transient = excluded.transient, at_us = excluded.at_us`,
 		11, len(dead), func(i int, to []any) []any {
 			r := dead[i]

@@ -97,6 +97,9 @@ func (d *DB) submit(ctx context.Context, o *op) error {
 	if e := d.stopped.Load(); e != nil {
 		return &Error{Op: o.name, Known: outcome.NotSent, Err: fmt.Errorf("%w: %w", ErrStopped, e.Err)}
 	}
+	if d.dialect == PostgreSQL {
+		return d.runAlone(ctx, o)
+	}
 	err := d.group.Do(ctx, o)
 	if err == nil {
 		return nil
@@ -120,6 +123,10 @@ func (d *DB) join(ctx context.Context, name string, tx *sql.Tx) (*writer, error)
 		return nil, &Error{Op: name, Known: outcome.NotSent, Err: context.Cause(ctx)}
 	}
 	w := d.newWriter(tx)
+	if d.dialect == PostgreSQL {
+		w.ctx = ctx
+		return w, nil // its statements ask for durability: see durably
+	}
 	if d.memory {
 		return w, nil
 	}

@@ -11,8 +11,12 @@ import (
 // A writer runs the statements of one transaction. The same code serves calls
 // that own their transaction and those that join the caller's.
 type writer struct {
-	d  *DB
-	tx *sql.Tx
+	d   *DB
+	tx  *sql.Tx
+	ctx context.Context // of its statements; a writer lives as long as one call
+
+	lost error // why the server did not tell its time
+	ours bool  // no statement of a caller runs in this transaction
 
 	mu    sync.Mutex // guards stmts: a function past its limit may still hold us
 	stmts map[string]*sql.Stmt
@@ -24,11 +28,47 @@ type writer struct {
 }
 
 func (d *DB) newWriter(tx *sql.Tx) *writer {
-	return &writer{d: d, tx: tx, stmts: make(map[string]*sql.Stmt)}
+	// On SQLite no context goes with a statement: an interrupted one would roll
+	// back what others wrote.
+	w := &writer{d: d, tx: tx, ctx: context.Background()}
+	if d.dialect == SQLite {
+		w.stmts = make(map[string]*sql.Stmt)
+	}
+	return w
 }
 
-// now is the time that is written into rows: see [micros].
-func (w *writer) now() time.Time { return time.Now() }
+// now is the time that is written into rows: see [micros]. Where processes of
+// many machines meet it is the server's, as it is now and not as it was when
+// the transaction began.
+func (w *writer) now() time.Time {
+	if w.d.dialect != PostgreSQL {
+		return time.Now()
+	}
+	var us int64
+	q := `SELECT ` + clock + `, ` + lasting + `, ''`
+	if w.ours {
+		// A plan stays cached with the connection: one made while the table was
+		// empty must not read through all of it when it is full.
+		q = `SELECT ` + clock + `, ` + lasting + `, set_config('enable_seqscan', 'off', true)`
+	}
+	if err := w.row(q).Scan(&us, new(sql.NullString), new(string)); err != nil {
+		// Nothing more can be done in this transaction: the next statement
+		// fails too, and runOnce tells why.
+		w.lost = err
+	}
+	return fromMicros(us)
+}
+
+// lasting makes a transaction of PostgreSQL wait for the disk when it commits,
+// whatever its session would do.
+const lasting = `CASE WHEN current_setting('synchronous_commit') = 'off' THEN set_config('synchronous_commit', 'on', true) END`
+
+// durably ends a statement that keeps a promise of ours, be it in a
+// transaction of the caller.
+const durably = ` /*pg RETURNING ` + lasting + `*/`
+
+// clock is now in a statement of PostgreSQL.
+const clock = `(extract(epoch FROM clock_timestamp()) * 1000000)::bigint`
 
 // onCommit has f run when the transaction is durable. It reports false, and f
 // never runs, in a transaction we did not begin: database/sql tells nobody of
@@ -41,14 +81,13 @@ func (w *writer) onCommit(f func()) bool {
 	return true
 }
 
-// exec runs one statement. The text is written with the default prefix, is a
-// constant or one of few (it is cached, prepared), and no context goes with
-// it: an interrupted statement would roll back what others wrote.
+// exec runs one statement. The text is written with the default prefix, and is
+// a constant or one of few: it is cached.
 func (w *writer) exec(q string, args ...any) (sql.Result, error) {
 	if s := w.stmt(q); s != nil {
-		return s.ExecContext(context.Background(), args...)
+		return s.ExecContext(w.ctx, args...)
 	}
-	return w.tx.ExecContext(context.Background(), w.d.sql(q), args...)
+	return w.tx.ExecContext(w.ctx, w.d.sql(q), args...)
 }
 
 // changed runs one statement and returns how many rows it changed.
@@ -63,9 +102,9 @@ func (w *writer) changed(q string, args ...any) (int64, error) {
 // row runs a query for one row. sql.ErrNoRows comes from Scan, as usual.
 func (w *writer) row(q string, args ...any) *sql.Row {
 	if s := w.stmt(q); s != nil {
-		return s.QueryRowContext(context.Background(), args...)
+		return s.QueryRowContext(w.ctx, args...)
 	}
-	return w.tx.QueryRowContext(context.Background(), w.d.sql(q), args...)
+	return w.tx.QueryRowContext(w.ctx, w.d.sql(q), args...)
 }
 
 // query runs a query and has scan called for each of its rows; it must have a
@@ -74,9 +113,9 @@ func (w *writer) query(scan func(*sql.Rows) error, q string, args ...any) error 
 	var rows *sql.Rows
 	var err error
 	if s := w.stmt(q); s != nil {
-		rows, err = s.QueryContext(context.Background(), args...)
+		rows, err = s.QueryContext(w.ctx, args...)
 	} else {
-		rows, err = w.tx.QueryContext(context.Background(), w.d.sql(q), args...)
+		rows, err = w.tx.QueryContext(w.ctx, w.d.sql(q), args...)
 	}
 	return eachRow(rows, err, scan)
 }
@@ -152,7 +191,11 @@ func (d *DB) valuesList(head, tail string, columns, size int) string {
 
 // stmt returns q prepared for this transaction, or nil if it is not prepared
 // yet: preparing may wait for a connection, which nobody may do who holds one.
+// On PostgreSQL it is the driver's business, which knows what a pooler allows.
 func (w *writer) stmt(q string) *sql.Stmt {
+	if w.stmts == nil {
+		return nil
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if s, ok := w.stmts[q]; ok {
@@ -173,6 +216,9 @@ const maxStmts = 512
 // prepared returns the pool's statement for q, or nil after noting that it is
 // wanted.
 func (d *DB) prepared(q string) *sql.Stmt {
+	if d.stmts == nil {
+		return nil
+	}
 	d.mu.RLock()
 	s, known := d.stmts[q]
 	d.mu.RUnlock()

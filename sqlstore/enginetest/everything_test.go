@@ -15,6 +15,7 @@ import (
 
 	"github.com/crosstie/crosstie/fireforget"
 	"github.com/crosstie/crosstie/outcome"
+	"github.com/crosstie/crosstie/pubsub"
 	"github.com/crosstie/crosstie/sqlstore"
 )
 
@@ -37,9 +38,18 @@ func everything(t *testing.T, conns int) {
 		delivered.Add(1)
 		return nil
 	}), nil)
+	topic := pubsub.NewTopic[string](s.Log(), "notes", nil)
+	var heard sync.Map
+	sub := pubsub.Subscribe(topic, "g", func(_ context.Context, e pubsub.Event[string]) error {
+		if _, twice := heard.LoadOrStore(e.ID, e.Data); twice {
+			t.Errorf("%s was handled twice, and nobody died", e.Data)
+		}
+		return nil
+	}, &pubsub.SubscribeOptions{Poll: 5 * time.Millisecond, Lease: time.Minute, Shards: 2})
 	rctx, stop := context.WithCancel(t.Context())
-	ran := make(chan error, 1)
+	ran := make(chan error, 2)
 	go func() { ran <- r.Run(rctx) }()
+	go func() { ran <- sub.Run(rctx) }()
 
 	errOurs := errors.New("ours")
 	var mu sync.Mutex
@@ -56,6 +66,9 @@ func everything(t *testing.T, conns int) {
 				return err
 			}
 			if _, err := box.SendTx(ctx, tx, message(id)); err != nil {
+				return err
+			}
+			if _, err := topic.PublishTx(ctx, tx, id, id); err != nil {
 				return err
 			}
 			switch way {
@@ -137,8 +150,26 @@ func everything(t *testing.T, conns int) {
 			t.Fatalf("%d of %d were delivered", delivered.Load(), committed)
 		}
 	}
+	for tick, lag := time.NewTicker(5*time.Millisecond), (pubsub.Lag{Events: 1}); lag.Events > 0; {
+		select {
+		case <-tick.C:
+			var err error
+			lag, err = sub.Lag(t.Context())
+			require.NoError(t, err)
+		case <-limit.C:
+			t.Fatal("the subscription does not come to the end")
+		}
+	}
 	stop()
-	require.NoError(t, <-ran)
+	require.NoError(t, errors.Join(<-ran, <-ran))
+	events := map[string]bool{}
+	for _, v := range texts(t, topic) {
+		require.True(t, there[v], "%s has an event and no row", v)
+		events[v] = true
+	}
+	require.Len(t, events, len(there), "a row, an event")
+	heard.Range(func(_, v any) bool { delete(events, v.(string)); return true })
+	require.Empty(t, events, "never handled")
 	require.LessOrEqual(t, delivered.Load(), int64(committed+sentUnknown))
 	require.NotZero(t, committed)
 	t.Logf("%d committed, %d unknown", committed, sentUnknown)

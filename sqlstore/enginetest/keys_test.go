@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -29,6 +30,23 @@ func TestKeys(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Processes that take few keys each do not let the table grow for ever.
+func TestKeysOfShortLives(t *testing.T) {
+	d, db := open(t, 2, nil)
+	for life := range 3 {
+		keys := d.Keys()
+		for i := range 10 {
+			_, err := keys.Claim(t.Context(), fmt.Sprint(life, ".", i), [32]byte{}, time.Minute, time.Hour)
+			require.NoError(t, err)
+		}
+		_, err := db.ExecContext(t.Context(), `UPDATE crosstie_keys SET keep_us = 1, lease_us = 0`) // as time does
+		require.NoError(t, err)
+	}
+	var n int
+	require.NoError(t, db.QueryRowContext(t.Context(), `SELECT count(*) FROM crosstie_keys`).Scan(&n))
+	require.Equal(t, 10, n, "those of the last life")
 }
 
 type reservation struct {

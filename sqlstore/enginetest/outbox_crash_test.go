@@ -45,8 +45,8 @@ var crashSecret = func() webhook.Secret {
 	return s
 }()
 
-func crashRelay(d *sqlstore.DB, url string) *fireforget.Relay {
-	r := fireforget.NewRelay(d.Outbox(), &fireforget.RelayOptions{Lease: 500 * time.Millisecond, Poll: 20 * time.Millisecond})
+func crashRelay(s fireforget.Store, url string) *fireforget.Relay {
+	r := fireforget.NewRelay(s, &fireforget.RelayOptions{Lease: 500 * time.Millisecond, Poll: 20 * time.Millisecond})
 	schedule := make([]time.Duration, 1000)
 	for i := range schedule {
 		schedule[i] = 5 * time.Millisecond
@@ -97,7 +97,7 @@ func sendAndRelay(file string) error {
 			}
 		}()
 	}
-	return crashRelay(d, string(url)).Run(ctx)
+	return crashRelay(d.Outbox(), string(url)).Run(ctx)
 }
 
 // A judge is the receiver of the crash test. It lives in the parent, which
@@ -139,8 +139,8 @@ func (j *judge) handler() http.Handler {
 
 // live runs a child until it is killed at a random moment, and reports what it
 // acknowledged.
-func live(t *testing.T, file string, acked func(order)) {
-	cmd := child(t, "send and relay", file)
+func live(t *testing.T, role, file string, acked func(order)) {
+	cmd := child(t, role, file)
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -201,7 +201,7 @@ func TestOutboxKill(t *testing.T) {
 		var pair sync.WaitGroup // two processes share the keys and the work
 		for range 2 {
 			pair.Go(func() {
-				live(t, file, func(o order) {
+				live(t, "send and relay", file, func(o order) {
 					mu.Lock()
 					defer mu.Unlock()
 					acked[o.Key] = max(acked[o.Key], o.N)
@@ -214,7 +214,7 @@ func TestOutboxKill(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	ran := make(chan error, 1)
-	go func() { ran <- crashRelay(d, server.URL).Run(ctx) }()
+	go func() { ran <- crashRelay(d.Outbox(), server.URL).Run(ctx) }()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for left := 1; left > 0; {
