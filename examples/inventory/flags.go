@@ -20,6 +20,12 @@ import (
 // because flags show in process lists.
 const secretEnv = "INVENTORY_WEBHOOK_SECRET"
 
+// The environment variables that hold what an outside org lets us in with, for the same reason.
+const (
+	orgIDEnv     = "INVENTORY_ORG_CLIENT_ID"
+	orgSecretEnv = "INVENTORY_ORG_CLIENT_SECRET"
+)
+
 // productRule is the default of -products: five digits with up to three letters (85123A, 15056BL), or a code of the
 // DCG range (DCGS0076, DCGSSBOY). POST, D, M, C2, BANK CHARGES, gift_0001_20 and their like are no products.
 const productRule = `(?i)^(\d{5}[a-z]{0,3}|DCG[a-z0-9]+)$`
@@ -34,6 +40,9 @@ type config struct {
 	products     *regexp.Regexp
 	receiver     string // "" is our own receiver, in process
 	secret       webhook.Secret
+	org          string // "" is our own org, in process
+	orgID        string
+	orgSecret    string
 	addr         string
 	seed         uint64
 	reservations int
@@ -46,12 +55,13 @@ type config struct {
 type hooks struct {
 	pragma    string                                          // one more PRAGMA for the warehouse's connections
 	deliverer func(fireforget.Deliverer) fireforget.Deliverer // around the courier's
+	forecast  func(done, total int64)                         // before each page of the forecast
 }
 
-const usage = `inventory: a warehouse, a shop and an auditor, held together by three patterns of crosstie.
+const usage = `inventory: a warehouse, a shop, an org and all who must hear of a sale, held together by six patterns of crosstie.
 
   go run ./examples/inventory -once      runs the story once, checks it and exits
-  go run ./examples/inventory            serves http://127.0.0.1:8080 until interrupted
+  go run ./examples/inventory            serves a page at http://127.0.0.1:8080 until interrupted
 
 Flags:
 `
@@ -69,10 +79,11 @@ func parseFlags(args []string, getenv func(string) string, help io.Writer) (conf
 	fs.BoolVar(&c.foldCase, "fold-case", false, "codes that differ only in case (84997c, 84997C) are one product; default two")
 	fs.StringVar(&products, "products", productRule, "invoice lines: `regexp` of the codes that are products")
 	fs.StringVar(&c.receiver, "receiver", "", "`URL` of an outside receiver of the webhooks, with its secret in "+secretEnv+"; default one in process")
+	fs.StringVar(&c.org, "org", "", "`URL` of a Salesforce org, its login host or My Domain, with "+orgIDEnv+" and "+orgSecretEnv+"; default one in process")
 	fs.StringVar(&c.addr, "addr", "127.0.0.1:8080", "`host:port` to serve on")
 	fs.Uint64Var(&c.seed, "seed", 1, "seed of the reservations and of the faults, with -once")
 	fs.IntVar(&c.reservations, "reservations", 400, "how many reservations the shop makes, with -once")
-	fs.DurationVar(&c.wait, "wait", time.Minute, "how long -once waits for webhooks that do not land")
+	fs.DurationVar(&c.wait, "wait", time.Minute, "how long -once waits for webhooks that do not land and for events that are not heard")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			fmt.Fprint(help, usage)
@@ -129,6 +140,9 @@ func (c config) check(rest []string, given map[string]bool, products string, get
 			return c, fmt.Errorf("-input %s is a folder: name the CSV file in it", c.input)
 		}
 	}
+	if c, err = c.checkOrg(given["org"], getenv); err != nil {
+		return c, err
+	}
 	return c.checkReceiver(given["receiver"], getenv(secretEnv))
 }
 
@@ -141,6 +155,34 @@ func checkAddr(addr string) error {
 		return fmt.Errorf("-addr %q: give a port from 1 to 65535, or 0 for any free one", clip(addr))
 	}
 	return nil
+}
+
+func (c config) checkOrg(given bool, getenv func(string) string) (config, error) {
+	if !given {
+		return c, nil // our own org makes its own credentials
+	}
+	u, err := url.Parse(c.org)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.RawQuery != "" || u.Fragment != "" {
+		return c, errors.New("-org: give a whole address, such as https://example.my.salesforce.com or http://127.0.0.1:8090")
+	}
+	if u.User != nil {
+		return c, fmt.Errorf("-org: leave user and password out of the address; the program logs in with %s and %s", orgIDEnv, orgSecretEnv)
+	}
+	if u.Scheme == "http" && !loopback(u.Hostname()) {
+		return c, errors.New("-org: over plain http everybody on the way reads the secret; give an https address (http is for this machine alone)")
+	}
+	c.orgID, c.orgSecret = getenv(orgIDEnv), getenv(orgSecretEnv)
+	for name, value := range map[string]string{orgIDEnv: c.orgID, orgSecretEnv: c.orgSecret} {
+		if value == "" {
+			return c, fmt.Errorf("-org needs the consumer key and secret of an app that may use client credentials: put them in %s and %s (%s is empty)", orgIDEnv, orgSecretEnv, name)
+		}
+	}
+	return c, nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func (c config) checkReceiver(given bool, secret string) (config, error) {

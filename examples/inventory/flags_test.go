@@ -39,6 +39,11 @@ func TestFlagsThatMakeNoSenseSayWhatWould(t *testing.T) {
 		"-once -receiver ftp://localhost:9":        "whole address",
 		"-once -receiver http://u:p@localhost:9/a": "leave user and password out",
 		"-once -receiver http://localhost:9/a":     "put it in " + secretEnv,
+		"-once -org=":                              "whole address",
+		"-once -org example.my.salesforce.com":     "whole address",
+		"-once -org http://u:p@localhost:9":        "leave user and password out",
+		"-once -org http://example.com":            "give an https address",
+		"-once -org https://example.com":           "put them in " + orgIDEnv,
 	} {
 		t.Run(args, func(t *testing.T) {
 			_, err := parseFlags(strings.Fields(args), func(string) string { return "" }, io.Discard)

@@ -25,7 +25,7 @@ const marker = "crosstie-inventory.lock"
 var ourFiles = []string{
 	"warehouse.db", "warehouse.db-wal", "warehouse.db-shm", "warehouse.db-journal",
 	"receiver.db", "receiver.db-wal", "receiver.db-shm", "receiver.db-journal",
-	"load.txt", "webhook.secret",
+	"load.txt", "org.txt", "webhook.secret", forecastToken,
 }
 
 // openFolder makes, checks and locks the folder at path, or a new one under the user's cache directory.

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -60,4 +61,18 @@ func TestANewFolderIsNewEachTime(t *testing.T) {
 	require.NotEqual(t, a.path, b.path)
 	require.NoError(t, a.close())
 	require.NoError(t, b.close())
+}
+
+func TestFreshLeavesNothingOfAStory(t *testing.T) {
+	dir := fastDir(t)
+	told(t, "-dir", dir, "-reservations", "5")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, forecastToken), []byte("job1.x"), 0o600))
+	f, err := openFolder(t.Context(), dir, true)
+	require.NoError(t, err)
+	defer f.close()
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	for _, e := range entries {
+		require.True(t, strings.HasPrefix(e.Name(), marker), "%s is left", e.Name())
+	}
 }

@@ -3,7 +3,10 @@ module github.com/crosstie/crosstie/examples/inventory
 go 1.26.0
 
 require (
+	github.com/chromedp/cdproto v0.159.0
+	github.com/chromedp/chromedp v0.23.0
 	github.com/crosstie/crosstie v0.0.0
+	github.com/crosstie/crosstie/salesforce v0.0.0
 	github.com/stretchr/testify v1.12.1
 	modernc.org/sqlite v1.62.0
 )
@@ -11,6 +14,7 @@ require (
 require (
 	github.com/cenkalti/backoff/v4 v4.3.0 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
+	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/mattn/go-isatty v0.0.24 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
@@ -24,3 +28,5 @@ require (
 )
 
 replace github.com/crosstie/crosstie => ../../
+
+replace github.com/crosstie/crosstie/salesforce => ../../salesforce

@@ -59,15 +59,15 @@ type input struct {
 	name string // for people
 	kind inputKind
 	open func() (io.ReadSeekCloser, error)
+
+	history func() (io.ReadSeekCloser, error) // invoice lines that go with a catalogue; nil for none
 }
 
 // openInput looks at the header of the file at path, or takes the catalogue inside the program.
 func openInput(path string) (input, error) {
-	in := input{name: builtIn, open: func() (io.ReadSeekCloser, error) {
-		return embedded{bytes.NewReader(embeddedCatalogue)}, nil
-	}}
+	in := input{name: builtIn, open: inside(embeddedCatalogue), history: inside(embeddedHistory)}
 	if path != "" {
-		in.name, in.open = path, func() (io.ReadSeekCloser, error) { return os.Open(path) }
+		in = input{name: path, open: func() (io.ReadSeekCloser, error) { return os.Open(path) }}
 	}
 	f, err := in.open()
 	if err != nil {
@@ -78,6 +78,10 @@ func openInput(path string) (input, error) {
 		return in, fmt.Errorf("%s: %w", in.name, err)
 	}
 	return in, nil
+}
+
+func inside(b []byte) func() (io.ReadSeekCloser, error) {
+	return func() (io.ReadSeekCloser, error) { return embedded{bytes.NewReader(b)}, nil }
 }
 
 type embedded struct{ *bytes.Reader }

@@ -13,6 +13,7 @@ import (
 	"github.com/crosstie/crosstie/batchsync"
 	"github.com/crosstie/crosstie/batchsync/csvrow"
 	"github.com/crosstie/crosstie/batchsync/table"
+	"github.com/crosstie/crosstie/retry"
 )
 
 // load brings the input into the warehouse. A catalogue goes straight into the products. Invoice lines are loaded as
@@ -29,6 +30,10 @@ func (s *system) load(ctx context.Context, bar *progress, say io.Writer) ([]tall
 	if err != nil {
 		return nil, err
 	}
+	lines, err := table.New[invoiceLine](s.warehouse.db, "invoice_line", "line", nil)
+	if err != nil {
+		return nil, err
+	}
 	var steps []step
 	switch in.kind {
 	case catalogueInput:
@@ -37,17 +42,16 @@ func (s *system) load(ctx context.Context, bar *progress, say io.Writer) ([]tall
 			return nil, err
 		}
 		steps = []step{newStep("load", "load products of "+in.base(), s.warehouse, src, products)}
-	case lineInput:
-		lines, err := table.New[invoiceLine](s.warehouse.db, "invoice_line", "line", nil)
-		if err != nil {
-			return nil, err
+		if in.history != nil { // the forecast wants to know what was sold before
+			steps = append(steps, newStep("history", "load invoice lines of its history", s.warehouse, s.c.lineSource(in.history), lines))
 		}
+	case lineInput:
 		derived, err := table.New[product](s.warehouse.db, "catalogue_of_lines", "sku", nil)
 		if err != nil {
 			return nil, err
 		}
 		steps = []step{
-			newStep("load", "load invoice lines of "+in.base(), s.warehouse, s.c.lineSource(in), lines),
+			newStep("load", "load invoice lines of "+in.base(), s.warehouse, s.c.lineSource(in.open), lines),
 			newStep("catalogue", "make the catalogue of them", s.warehouse, derived, products),
 		}
 	}
@@ -71,23 +75,28 @@ func (in input) base() string {
 
 // A step is one sync of the load.
 type step struct {
-	name, what string
-	sync       *batchsync.Sync
-	progress   *func(batchsync.Progress)
+	bar, what string
+	apart     string // what is said of rows that were not moved
+	sync      *batchsync.Sync
+	progress  *func(batchsync.Progress)
 }
 
 func newStep[T any](name, what string, w *warehouse, src batchsync.Source[T], dst batchsync.Sink[T]) step {
 	show := new(func(batchsync.Progress))
-	return step{name, what, batchsync.New(name, src, dst, &batchsync.Options{
+	return step{name, what, "refused", batchsync.New(name, src, dst, &batchsync.Options{
 		Checkpoints: w.store.Syncs(), // in the same file: a page and its checkpoint are one commit
-		Lease:       time.Second,     // a resumed run need not wait long for the lease of the one that was killed
+		Retry:       patient,
+		Lease:       time.Second, // a resumed run need not wait long for the lease of the one that was killed
 		Progress:    func(p batchsync.Progress) { (*show)(p) },
 	}), show}
 }
 
+// patient is how an org that stumbles is borne with.
+var patient = retry.Policy{MaxAttempts: 12, Base: 20 * time.Millisecond, Max: time.Second}
+
 // sync runs one step. It goes on where a killed run stopped; a file that changed since is read from its start.
 func (s *system) sync(ctx context.Context, st step, bar *progress, say io.Writer) (tally, error) {
-	bar.start(st.name, 0)
+	bar.start(st.bar, 0)
 	*st.progress = func(p batchsync.Progress) { bar.of(p.Done, p.Total) }
 	report, err := st.sync.Run(ctx)
 	for again := true; again; {
@@ -111,8 +120,8 @@ func (s *system) sync(ctx context.Context, st step, bar *progress, say io.Writer
 		Pattern: "batchsync", What: st.what, In: report.In, Done: report.Done(), Unchanged: report.Unchanged,
 		Failed: report.Failed, Parked: report.Parked, Unprocessed: report.Unprocessed, Took: report.Took,
 	}
-	bar.end(fmt.Sprintf("%s: %d new, %d changed, %d unchanged, %d refused", plural(report.In, "row"),
-		report.Inserted, report.Updated, report.Unchanged, report.Failed+report.Parked))
+	bar.end(fmt.Sprintf("%s: %d new, %d changed, %d unchanged, %d %s", plural(report.In, "row"),
+		report.Inserted, report.Updated, report.Unchanged, report.Failed+report.Parked, st.apart))
 	return t, complainOfRows(ctx, st.sync, say)
 }
 
@@ -155,8 +164,8 @@ func refusal(d batchsync.DeadRow) string {
 }
 
 // lineSource reads invoice lines. A line is known by its place in the file.
-func (c config) lineSource(in input) batchsync.Source[invoiceLine] {
-	src := batchsync.Map(csvrow.NewSource[lineRecord](in.open, readOptions), func(r lineRecord) (invoiceLine, error) {
+func (c config) lineSource(open func() (io.ReadSeekCloser, error)) batchsync.Source[invoiceLine] {
+	src := batchsync.Map(csvrow.NewSource[lineRecord](open, readOptions), func(r lineRecord) (invoiceLine, error) {
 		return c.line(r), nil
 	})
 	return edited[invoiceLine]{src, func(r *batchsync.Row[invoiceLine]) {

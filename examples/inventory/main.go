@@ -1,7 +1,8 @@
-// Inventory is the whole story of crosstie in one program: a warehouse loads a catalogue (batchsync), a shop asks for
-// stock and reserves it over a network that loses answers (requestreply), and an auditor and a notifier learn of each
-// reservation although they are away for a while (fireforget). With -once it plays the story, proves from the
-// databases that nothing was lost or done twice, and exits; without, it serves until interrupted.
+// Inventory is the whole story of crosstie in one program: a warehouse loads a catalogue and moves it into an org
+// (batchsync), a shop asks for stock and reserves it over a network that loses answers (requestreply), an auditor and a
+// notifier learn of each reservation although they are away for a while (fireforget), subscribers hear of it at their own
+// pace (pubsub), a job forecasts what to order (remoteinvoke), and a page shows it all (uiupdate). With -once it plays
+// the story, proves that nothing was lost or done twice, and exits; without, it serves the page until interrupted.
 package main
 
 import (

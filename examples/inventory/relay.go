@@ -33,18 +33,18 @@ func schedule() []time.Duration {
 	return waits
 }
 
-func newCourier(w *warehouse, to string, secret webhook.Secret, once bool, h hooks) *courier {
+func newCourier(w *warehouse, to string, secret webhook.Secret, cfg config) *courier {
 	c := &courier{
 		client: hookClient(to),
-		relay:  fireforget.NewRelay(w.store.Outbox(), &fireforget.RelayOptions{Lease: relayLease, Drain: time.Second, Logger: w.log}),
+		relay:  fireforget.NewRelay(w.store.Outbox(), &fireforget.RelayOptions{Lease: cfg.lease(), Drain: time.Second, Logger: w.log}),
 		landed: map[string]int64{},
 	}
-	if once {
+	if cfg.once {
 		c.seen = map[string]bool{}
 	}
 	hook := fireforget.Webhook(to, secret, &fireforget.WebhookOptions{Client: c.client, AllowHTTP: true})
-	if h.deliverer != nil {
-		hook = h.deliverer(hook)
+	if cfg.hooks.deliverer != nil {
+		hook = cfg.hooks.deliverer(hook)
 	}
 	for _, name := range []string{audit, notification} {
 		c.relay.Handle(name, c.counted(hook), &fireforget.RouteOptions{
@@ -53,9 +53,6 @@ func newCourier(w *warehouse, to string, secret webhook.Secret, once bool, h hoo
 	}
 	return c
 }
-
-// relayLease is short, so that a resumed run need not wait long for the claims of the one that was killed.
-const relayLease = 500 * time.Millisecond
 
 func (c *courier) counted(d fireforget.Deliverer) fireforget.Deliverer {
 	return fireforget.DelivererFunc(func(ctx context.Context, it fireforget.Item) error {

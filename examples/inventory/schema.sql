@@ -67,3 +67,45 @@ CREATE TABLE IF NOT EXISTS reservation (
 
 CREATE INDEX IF NOT EXISTS reservation_by_sku ON reservation (sku);
 CREATE INDEX IF NOT EXISTS reservation_by_id ON reservation (id);
+
+-- What a forecast found, written together with how far it has come. No unique index, on purpose: that a job's page
+-- takes effect once is the promise of its fence, and the check at the end must be able to see it broken.
+CREATE TABLE IF NOT EXISTS forecast (
+    n        INTEGER PRIMARY KEY,
+    job      TEXT    NOT NULL,
+    sku      TEXT    NOT NULL,
+    level    INTEGER NOT NULL,              -- expected in a week, in thousandths of a piece
+    safety   INTEGER NOT NULL,
+    reorder  INTEGER NOT NULL,              -- order when no more than these are left
+    quantity INTEGER NOT NULL               -- order so many now
+) STRICT;
+
+CREATE INDEX IF NOT EXISTS forecast_by_sku ON forecast (sku, job);
+CREATE INDEX IF NOT EXISTS forecast_by_job ON forecast (job, sku);
+
+-- The forecasts that are whole; the last one counts.
+CREATE TABLE IF NOT EXISTS forecast_done (
+    n   INTEGER PRIMARY KEY,
+    job TEXT    NOT NULL,
+    at  TEXT    NOT NULL
+) STRICT;
+
+CREATE VIEW IF NOT EXISTS forecast_now AS
+SELECT sku, reorder, quantity FROM forecast WHERE job = (SELECT job FROM forecast_done ORDER BY n DESC LIMIT 1);
+
+-- What the org is told of each product.
+CREATE VIEW IF NOT EXISTS product_for_org AS
+SELECT sku, description, unit_price, opening - reserved AS stock,
+    coalesce((SELECT quantity FROM forecast_now f WHERE f.sku = product.sku), 0) AS to_order
+FROM product;
+
+-- What the subscribers inside this program did with each event, in the transaction in which they did it. No unique
+-- index, for the same reason: that an event takes effect once is the promise of the inbox.
+CREATE TABLE IF NOT EXISTS seen (
+    n           INTEGER PRIMARY KEY,
+    subscriber  TEXT    NOT NULL,
+    event       TEXT    NOT NULL,
+    reservation TEXT    NOT NULL,
+    sku         TEXT    NOT NULL,
+    number      INTEGER NOT NULL
+) STRICT;

@@ -27,25 +27,39 @@ func serve(ctx context.Context, c config, stdout, stderr io.Writer) (err error) 
 			err = stop
 		}
 	}()
-	page := &statusPage{s: s, began: time.Now()}
-	mux := http.NewServeMux()
-	mux.Handle("/", page.counted(s.warehouse.handler()))
-	mux.HandleFunc("GET /{$}", page.serve)
-	mux.HandleFunc("GET /status", page.serve)
-	at, err := s.listen(ctx, c.addr, page.whenLoaded(mux)) // before the load: a port in use is said at once
+	s.board = newBoard()
+	stand, err := s.openCounter(ctx)
 	if err != nil {
 		return err
 	}
+	status := &statusPage{s: s, began: time.Now()}
+	mux := http.NewServeMux()
+	mux.Handle("/", status.counted(s.warehouse.handler()))
+	mux.HandleFunc("GET /status", status.serve)
+	s.openWindow(stand.shop)
+	front := newPage(s.board, s.view, stand)
+	h, err := front.handler(status.whenLoaded(mux))
+	if err != nil {
+		return err
+	}
+	at, err := s.listen(ctx, c.addr, guarded(c.addr, h)) // before the load: a port in use is said at once
+	if err != nil {
+		return err
+	}
+	s.onClose(front.close)
 	bar := newProgress(stderr)
 	tallies, err := s.load(ctx, bar, stderr)
 	if err != nil {
 		bar.clear()
 		return err
 	}
-	page.loaded.Store(&tallies)
-	s.deliver(ctx)
+	status.loaded.Store(&tallies)
+	s.watch(ctx, stand, front, tallies)
+	if err := s.work(ctx); err != nil {
+		return err
+	}
 	warnIfOpen(stderr, at)
-	fmt.Fprintf(stdout, "serving http://%s until interrupted:\n", at)
+	fmt.Fprintf(stdout, "serving http://%s until interrupted: open it in a browser, or\n", at)
 	fmt.Fprintf(stdout, "  curl http://%s/stock/SKU\n", at)
 	fmt.Fprintf(stdout, "  curl -X POST http://%s/reservations -H 'Idempotency-Key: my-1' -H 'Content-Type: application/json' -d '{\"id\":\"my-1\",\"sku\":\"SKU\",\"quantity\":1}'\n", at)
 	fmt.Fprintf(stdout, "  curl http://%s/status\n", at)

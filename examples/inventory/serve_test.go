@@ -116,7 +116,7 @@ func TestServe(t *testing.T) {
 	}
 
 	landed := func() bool {
-		_, _, v := call("GET", "/", "", "")
+		_, _, v := call("GET", "/status", "", "")
 		m := v["fireforget"].(map[string]any)
 		return m[audit].(map[string]any)["landed_in_this_process"] == 1.0 && m[notification].(map[string]any)["pending"] == 0.0
 	}

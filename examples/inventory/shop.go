@@ -82,7 +82,7 @@ func newShop(url string, transport http.RoundTripper, patience time.Duration) *s
 }
 
 // run places all orders and tells settled after each. It returns when every order is settled, one way or the other.
-func (s *shop) run(ctx context.Context, orders []order, settled func()) error {
+func (s *shop) run(ctx context.Context, orders []order, settled func(order)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	next := make(chan order)
@@ -94,7 +94,7 @@ func (s *shop) run(ctx context.Context, orders []order, settled func()) error {
 					cancel(err)
 					return
 				}
-				settled()
+				settled(o)
 			}
 		})
 	}

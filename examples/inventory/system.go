@@ -10,8 +10,12 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/crosstie/crosstie/salesforce"
+	"github.com/crosstie/crosstie/salesforce/sftest"
+	"github.com/crosstie/crosstie/uiupdate"
 	"github.com/crosstie/crosstie/webhook"
 )
 
@@ -23,6 +27,26 @@ type system struct {
 	warehouse *warehouse
 	receiver  *receiver // nil if it is outside
 	courier   *courier
+	board     *board // nil in a story that nobody watches
+
+	ownOrg      *sftest.Org // nil if it is outside
+	org         *salesforce.Org
+	wire        *wire      // to the org
+	moving      sync.Mutex // one move into the org at a time
+	subscribers map[string]*subscriber
+	planner     *planner
+	view        *stockView
+	window      *uiupdate.Fresh[string, stockAnswer]
+
+	forecasts      running
+	toldCollisions bool
+
+	orgMu   sync.Mutex // guards orgSaid
+	orgSaid string     // what is wrong with the org, in words
+
+	lifetime context.Context // ends when the system is closed
+	end      func()
+	life     sync.WaitGroup // what runs until then
 
 	fail    func(error) // told of what no request can repair: a full disk, a damaged file
 	notes   []string    // what was decided about the input
@@ -36,7 +60,8 @@ func openSystem(ctx context.Context, c config, say io.Writer, fail func(error)) 
 		return nil, err
 	}
 	fmt.Fprintf(say, "folder: %s\n", f.path)
-	s := &system{c: c, folder: f, fail: fail}
+	lifetime, end := context.WithCancel(context.WithoutCancel(ctx))
+	s := &system{c: c, folder: f, fail: fail, lifetime: lifetime, end: end}
 	s.onClose(f.close)
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.close())
@@ -48,6 +73,7 @@ func (s *system) open(ctx context.Context) (err error) {
 	if s.warehouse, err = openWarehouse(ctx, s.folder.file("warehouse.db"), s.c.hooks.pragma, s.fail); err != nil {
 		return err
 	}
+	s.warehouse.lease = max(time.Second, s.c.lease())
 	s.onClose(s.warehouse.close)
 	to, secret := s.c.receiver, s.c.secret
 	if to == "" {
@@ -55,7 +81,20 @@ func (s *system) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	s.courier = newCourier(s.warehouse, to, secret, s.c.once, s.c.hooks)
+	s.courier = newCourier(s.warehouse, to, secret, s.c)
+	if err := s.openOrg(ctx); err != nil {
+		return err
+	}
+	s.view = newStock()
+	s.subscribers = map[string]*subscriber{
+		subscriberCache: s.subscribe(subscriberCache, s.forgetStock),
+		subscriberPage:  s.subscribe(subscriberPage, s.showStock),
+		subscriberOrg:   s.subscribeOutside(subscriberOrg, s.tellOrg),
+	}
+	if s.planner, err = s.openPlanner(ctx); err != nil {
+		return err
+	}
+	s.onClose(func() error { s.end(); s.life.Wait(); return nil })
 	return nil
 }
 
@@ -126,24 +165,13 @@ func (s *system) transport() *http.Transport {
 
 // deliver runs the courier until the system is closed, and returns when it began.
 func (s *system) deliver(ctx context.Context) time.Time {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stopped := make(chan error, 1)
-	go func() {
-		err := s.courier.relay.Run(ctx)
-		if ctx.Err() == nil {
-			s.fail(err)
-		}
-		stopped <- err
-	}()
+	r := &runner{run: s.courier.relay.Run, fail: s.fail}
 	s.onClose(func() error {
-		cancel()
-		err := <-stopped
+		r.stop()
 		s.courier.client.CloseIdleConnections()
-		if errors.Is(err, context.Canceled) {
-			return nil
-		}
-		return err
+		return nil
 	})
+	r.start(ctx)
 	return time.Now()
 }
 

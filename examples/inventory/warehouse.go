@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/crosstie/crosstie/fireforget"
+	"github.com/crosstie/crosstie/pubsub"
 	"github.com/crosstie/crosstie/requestreply"
 	"github.com/crosstie/crosstie/requestreply/server"
 	"github.com/crosstie/crosstie/sqlstore"
@@ -22,21 +23,27 @@ type warehouse struct {
 	db     *sql.DB
 	store  *sqlstore.DB
 	outbox *fireforget.Outbox
+	topic  *pubsub.Topic[stockChanged]
 	log    *slog.Logger
+	lease  time.Duration // of the key of an order that is being taken
 }
 
 //go:embed schema.sql
 var schema string
 
 // schemaVersion is that of schema.sql. A file of a later one was written by a later program, and is left alone.
-const schemaVersion = 1
+const schemaVersion = 2
 
 func openWarehouse(ctx context.Context, path, pragma string, fail func(error)) (*warehouse, error) {
 	db, store, err := openStore(ctx, path, pragma)
 	if err != nil {
 		return nil, err
 	}
-	w := &warehouse{db: db, store: store, outbox: fireforget.NewOutbox(store.Outbox(), nil), log: slog.New(alarm{slog.DiscardHandler, fail})}
+	w := &warehouse{
+		db: db, store: store,
+		outbox: fireforget.NewOutbox(store.Outbox(), nil), topic: newStockTopic(store.Log()),
+		log: slog.New(alarm{slog.DiscardHandler, fail}),
+	}
 	if err := w.migrate(ctx, path); err != nil {
 		db.Close()
 		return nil, err
@@ -64,6 +71,10 @@ func (w *warehouse) migrate(ctx context.Context, path string) error {
 	case version > schemaVersion:
 		return fmt.Errorf("%s was written by a newer program (schema %d, this one knows %d): use that one, or another folder with -dir",
 			path, version, schemaVersion)
+	case version < schemaVersion: // each version has only added tables so far
+		if _, err := tx.ExecContext(ctx, `UPDATE warehouse SET schema = ?`, schemaVersion); err != nil {
+			return about(path, err)
+		}
 	}
 	return tx.Commit()
 }
@@ -149,7 +160,7 @@ func (w *warehouse) handler() http.Handler {
 	mux.Handle("GET /stock/{sku}", server.Handle(w.stock, nil))
 	mux.Handle("POST /reservations", server.HandleTx(w.store.Keys(), w.reserve, &server.Options{
 		Keep:   keepKeys,
-		Lease:  time.Second, // a resumed run need not wait long for the keys of the one that was killed
+		Lease:  w.lease,
 		Logger: w.log,
 	}))
 	return mux
@@ -167,7 +178,8 @@ func (w *warehouse) stock(ctx context.Context, _ struct{}) (stockAnswer, error) 
 }
 
 // reserve takes stock for an order and tells the others. All it does is in tx, which also stores the answer under the
-// order's key: either the stock is taken, both messages are on their way and a repeat gets this answer, or nothing is.
+// order's key: either the stock is taken, both messages are on their way, the event is in the log and a repeat gets
+// this answer, or nothing is.
 func (w *warehouse) reserve(ctx context.Context, tx *sql.Tx, o order) (reservation, error) {
 	r := reservation{ID: o.ID, SKU: o.SKU, Quantity: o.Quantity, At: time.Now().UTC()}
 	if o.Quantity < 1 || o.Quantity > maxPieces || !goodID(o.ID) {
@@ -199,7 +211,8 @@ func (w *warehouse) reserve(ctx context.Context, tx *sql.Tx, o order) (reservati
 			return r, err
 		}
 	}
-	return r, nil
+	_, err = w.topic.PublishTx(ctx, tx, r.SKU, stockChanged{r.SKU, r.ID, r.Quantity, r.Left, r.Number})
+	return r, err
 }
 
 func (w *warehouse) refuse(ctx context.Context, tx *sql.Tx, sku string) error {
