@@ -6,19 +6,12 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"os"
 	"path/filepath"
-	"slices"
-	"sync"
-	"sync/atomic"
-	"syscall"
+	"strings"
 	"testing"
 	"time"
 
-	_ "modernc.org/sqlite"
-
 	"github.com/crosstie/crosstie/fireforget"
-	"github.com/crosstie/crosstie/sqlstore"
 )
 
 // BenchmarkAccept is the price of durability: fireforget.Outbox.Send on SQLite,
@@ -44,7 +37,6 @@ func BenchmarkAccept(b *testing.B) {
 }
 
 func accept(b *testing.B, callers int, keyed bool) {
-
 	dir := b.TempDir()
 	batch := min(callers, 256)
 	n := max(callers*40, 400) // messages a round, about a tenth of a second
@@ -53,96 +45,29 @@ func accept(b *testing.B, callers int, keyed bool) {
 	if err := send(n); err != nil { // statements get prepared, files get their first pages
 		b.Fatal(err)
 	}
-	works := []struct {
-		name string
-		send func(n int) error
-	}{
-		{"ours", send},
-		{"row", byHand(b, pool(b, filepath.Join(dir, "row.db")), parts(b, db), batch, 1)},
-		{"list", byHand(b, pool(b, filepath.Join(dir, "list.db")), parts(b, db), batch, 64)},
+	works := []work{
+		{"ours", timed(send)},
+		{"row-floor", timed(byHand(b, pool(b, filepath.Join(dir, "row.db")), parts(b, db), batch, 1))},
+		{"list-floor", timed(byHand(b, pool(b, filepath.Join(dir, "list.db")), parts(b, db), batch, 64))},
 	}
-	for _, w := range works[1:] {
-		if err := w.send(n); err != nil {
-			b.Fatal(err)
-		}
-	}
-	took := make(map[string][]time.Duration)
-	first := 0
-	for b.Loop() {
-		first++
-		for i := range works {
-			w := works[(first+i)%len(works)]
-			start := time.Now()
-			if err := w.send(n); err != nil {
-				b.Fatal(w.name, err)
-			}
-			took[w.name] = append(took[w.name], time.Since(start))
-		}
-	}
-	rate := func(name string) float64 { return float64(n) / median(took[name]).Seconds() }
-	ratio := func(name string) float64 {
-		rs := make([]time.Duration, first) // of nanoseconds, in millionths
-		for i := range rs {
-			rs[i] = took[name][i] * 1e6 / took["ours"][i]
-		}
-		return float64(median(rs)) / 1e6
-	}
-	b.ReportMetric(rate("ours"), "accepts/s")
-	b.ReportMetric(rate("row"), "row-floor")
-	b.ReportMetric(rate("list"), "list-floor")
-	b.ReportMetric(ratio("row"), "ours/row-floor")
-	b.ReportMetric(ratio("list"), "ours/list-floor")
+	takeTurns(b, n, "accepts/s", works)
 	b.ReportMetric(syncs(b, dir), "fdatasync/s")
-	b.ReportMetric(0, "ns/op") // a round of three works: says nothing
-}
-
-func median(ds []time.Duration) time.Duration {
-	ds = slices.Sorted(slices.Values(ds))
-	return ds[len(ds)/2]
-}
-
-func pool(b *testing.B, path string) *sql.DB {
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)")
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = db.Close() })
-	if _, err := sqlstore.Open(b.Context(), db, sqlstore.SQLite, nil); err != nil {
-		b.Fatal(err)
-	}
-	return db
 }
 
 var body = make([]byte, 512)
 
 // ours returns what has callers send n messages between them.
 func ours(b *testing.B, db *sql.DB, callers int, keyed bool) func(n int) error {
-	store, err := sqlstore.Open(b.Context(), db, sqlstore.SQLite, nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	out := fireforget.NewOutbox(store.Outbox(), nil)
+	out := fireforget.NewOutbox(store(b, db).Outbox(), nil)
 	return func(n int) error {
-		var wg sync.WaitGroup
-		var failed atomic.Value
-		for c := range callers {
-			wg.Go(func() {
-				key := ""
-				if keyed {
-					key = fmt.Sprint("customer ", c)
-				}
-				for i := c; i < n; i += callers {
-					m := fireforget.Message{To: "erp", Key: key, Payload: body, Header: map[string]string{"source": "bench"}}
-					if _, err := out.Send(context.Background(), m); err != nil {
-						failed.Store(err)
-						return
-					}
-				}
-			})
-		}
-		wg.Wait()
-		err, _ := failed.Load().(error)
-		return err
+		return atOnce(callers, n, func(c int) error {
+			key := ""
+			if keyed {
+				key = fmt.Sprint("customer ", c)
+			}
+			_, err := out.Send(context.Background(), fireforget.Message{To: "erp", Key: key, Payload: body, Header: map[string]string{"source": "bench"}})
+			return err
+		})
 	}
 }
 
@@ -182,34 +107,16 @@ type part struct {
 // byHand returns what writes n rows in transactions of batch rows, by
 // statements of list rows as long as there are so many left.
 func byHand(b *testing.B, db *sql.DB, ps []part, batch, list int) func(n int) error {
-	ctx := context.Background()
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		b.Fatal(err)
-	}
-	prepare := func(q string) *sql.Stmt {
-		s, err := conn.PrepareContext(ctx, q)
-		if err != nil {
-			b.Fatal(err)
-		}
-		return s
-	}
-	begin, commit, one := prepare(`BEGIN IMMEDIATE`), prepare(`COMMIT`), prepare(insert+values)
+	h := newHand(b, db)
+	one := h.prepare(insert + values)
 	many := one
 	if list > 1 {
-		q := insert + values
-		for range list - 1 {
-			q += "," + values
-		}
-		many = prepare(q)
+		many = h.prepare(insert + values + strings.Repeat(","+values, list-1))
 	}
-	b.Cleanup(func() { _ = conn.Close() })
 	rows := 0
 	args := make([]any, 0, list*columns)
-	transaction := func(n int) error {
-		if _, err := begin.ExecContext(ctx); err != nil {
-			return err
-		}
+	transaction := func(n int) {
+		h.exec(h.begin)
 		for n > 0 {
 			s, k := many, list
 			if n < list {
@@ -223,48 +130,15 @@ func byHand(b *testing.B, db *sql.DB, ps []part, batch, list int) func(n int) er
 				args = append(args, p.part, int64(0), "erp", p.key, id, nil, "application/octet-stream", body, `{"source":"bench"}`,
 					time.Now().UnixMicro(), int64(0), int64(0), 0, 0)
 			}
-			if _, err := s.ExecContext(ctx, args...); err != nil {
-				return err
-			}
+			h.exec(s, args...)
 			n -= k
 		}
-		_, err := commit.ExecContext(ctx)
-		return err
+		h.exec(h.commit)
 	}
 	return func(n int) error {
 		for ; n > 0; n -= batch {
-			if err := transaction(min(n, batch)); err != nil {
-				return err
-			}
+			transaction(min(n, batch))
 		}
 		return nil
 	}
-}
-
-// syncs returns how many 4 KiB writes a second the disk makes durable one by
-// one.
-func syncs(b *testing.B, dir string) float64 {
-	f, err := os.Create(filepath.Join(dir, "probe"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer f.Close()
-	const n = 200
-	page := make([]byte, 4096)
-	if _, err := f.Write(make([]byte, n*len(page))); err != nil {
-		b.Fatal(err)
-	}
-	if err := f.Sync(); err != nil {
-		b.Fatal(err)
-	}
-	start := time.Now()
-	for i := range int64(n) {
-		if _, err := f.WriteAt(page, i*int64(len(page))); err != nil {
-			b.Fatal(err)
-		}
-		if err := syscall.Fdatasync(int(f.Fd())); err != nil {
-			b.Fatal(err)
-		}
-	}
-	return n / time.Since(start).Seconds()
 }
