@@ -4,9 +4,9 @@ SHELL       := /bin/bash
 .DEFAULT_GOAL := help
 
 ROOT     := $(CURDIR)
-# The modules that go.work lists, as directories; bench and tools stand outside.
+# The modules that go.work lists, as directories; these stand outside.
 MODULES   = $(shell go list -m -f '{{.Dir}}')
-OUTSIDE  := bench tools
+OUTSIDE  := bench interop tools
 EXAMPLES  = $(patsubst %/main.go,%,$(wildcard examples/*/main.go))
 FUZZTIME ?= 10s
 TIMEOUT  ?= 15m
@@ -24,7 +24,7 @@ help: ## List the targets
 
 # The race run is the last, so that a log ends with the lines of go test.
 .PHONY: check
-check: fmt vet fix lint tidy alone bench-smoke examples race ## Everything .ci/run asks for, under 20 minutes on 2 cores
+check: fmt vet fix lint tidy alone interop-go bench-smoke examples race ## Everything .ci/run asks for, under 20 minutes on 2 cores
 
 .PHONY: fmt
 fmt: ## Formatting: fails and lists the files gofmt would change
@@ -32,10 +32,11 @@ fmt: ## Formatting: fails and lists the files gofmt would change
 	@changed=$$(gofmt -l .); [ -z "$$changed" ] || { echo "run gofmt -w on:"; echo "$$changed"; exit 1; }
 
 .PHONY: vet
-vet: ## go vet over the workspace, and over bench
+vet: ## go vet over the workspace, and over what stands outside it
 	$(call say,go vet)
 	go vet work
 	cd bench && GOWORK=off go vet ./...
+	cd interop && GOWORK=off go vet ./...
 
 .PHONY: fix
 fix: ## Newer ways to write it: fails with the difference go fix would make
@@ -45,7 +46,7 @@ fix: ## Newer ways to write it: fails with the difference go fix would make
 .PHONY: lint
 lint: ## staticcheck in each module, built from tools/go.mod
 	$(call say,staticcheck)
-	@$(call each,$(MODULES) $(ROOT)/bench,go tool -modfile=$(ROOT)/tools/go.mod staticcheck ./...)
+	@$(call each,$(MODULES) $(ROOT)/bench $(ROOT)/interop,go tool -modfile=$(ROOT)/tools/go.mod staticcheck ./...)
 
 .PHONY: tidy
 tidy: ## go mod tidy -diff in each module
@@ -58,6 +59,21 @@ tidy: ## go mod tidy -diff in each module
 alone: ## Each module's tests once with GOWORK=off
 	$(call say,GOWORK=off)
 	@$(call each,$(MODULES),go test -timeout $(TIMEOUT) ./...)
+
+.PHONY: interop
+interop: interop-go interop-node ## Clients, servers and validators of other makers judge ours
+
+.PHONY: interop-go
+interop-go: ## Those of them that need no more than Go
+	$(call say,interop)
+	cd interop && GOWORK=off go test .
+
+.PHONY: interop-node
+interop-node: ## Those of npm: they need Node 20.19 or newer
+	$(call say,interop/node)
+	@command -v node >/dev/null && command -v npm >/dev/null || { echo "interop-node needs node and npm: Node 20.19 or newer"; exit 1; }
+	cd interop/node && npm ci --ignore-scripts --no-audit --no-fund
+	cd interop && GOWORK=off go test -count=1 -timeout 5m ./node
 
 .PHONY: bench-smoke
 bench-smoke: ## Each benchmark once, to see that it runs
@@ -81,6 +97,10 @@ race: ## The whole suite under the race detector, shuffled
 test: ## The whole suite, plain
 	go test work
 
+.PHONY: sforg
+sforg: ## Build bin/sforg: a Salesforce org on a loopback port, for programs in any language
+	cd salesforce && GOWORK=off go build -o $(ROOT)/bin/sforg ./cmd/sforg
+
 .PHONY: soak
 soak: ## The same tests with larger counts (CROSSTIE_SOAK=1); takes long
 	CROSSTIE_SOAK=1 go test -count=1 -timeout 3h work
@@ -99,5 +119,5 @@ fuzz: ## Every fuzz target for FUZZTIME each (10s)
 
 .PHONY: clean
 clean: ## Remove what builds and tests left in the tree
-	rm -rf bin
+	rm -rf bin interop/node/node_modules
 	find . -type f \( -name '*.test' -o -name '*.prof' -o -name '*.out' \) -delete

@@ -60,7 +60,7 @@ func (a Advice) String() string {
 	}
 	var b strings.Builder
 	best := a.Ranked[0]
-	fmt.Fprintf(&b, "Use %s: %s.%s\n", best.Pattern, rooms[best.Pattern].gist, state(best.Pattern))
+	fmt.Fprintf(&b, "Use %s: %s.\n", best.Pattern, rooms[best.Pattern].gist)
 	for _, why := range best.Reasons {
 		fmt.Fprintf(&b, "  %s\n", why)
 	}
@@ -74,14 +74,6 @@ func (a Advice) String() string {
 		fmt.Fprintf(&b, "  %d. %-12s %+3d  calls a day: %s\n", i+1, c.Pattern, c.Score, c.Cost)
 		if i > 0 {
 			fmt.Fprintf(&b, "     %s\n", c.against())
-		}
-	}
-	if !best.Pattern.Open() {
-		for _, c := range a.Ranked {
-			if c.Pattern.Open() {
-				fmt.Fprintf(&b, "Of the rooms that are open today, %s ranks first.\n", c.Pattern)
-				break
-			}
 		}
 	}
 	return b.String()
@@ -111,14 +103,6 @@ func (c Cost) String() string {
 		return s + fmt.Sprintf(", of %s", group(c.Allowed))
 	}
 	return s + fmt.Sprintf(", MORE than the %s allowed", group(c.Allowed))
-}
-
-// state tells of a room that cannot be entered yet.
-func state(p Pattern) string {
-	if p.Open() {
-		return ""
-	}
-	return " (Planned: this version does not have it yet.)"
 }
 
 // group writes n with a comma between thousands.

@@ -6,17 +6,17 @@
 // two, without welding them: each pattern is a package of its own, none
 // imports another, and none needs a service to be tried out.
 //
-//	pattern                   package       adapter   example                state
-//	ask and wait              requestreply  sqlstore  examples/requestreply  open
-//	hand over and go on       fireforget    sqlstore  examples/fireforget    open
-//	move much, periodically   batchsync     sqlstore  examples/batchsync     open
-//	start there, learn later  remoteinvoke  sqlstore                         planned
-//	show what changed         uiupdate      -                                planned
-//	tell whoever listens      pubsub        natsbus                          planned
-//	Salesforce's interfaces   salesforce    -                                planned
+//	pattern                   package       adapter   example
+//	ask and wait              requestreply  sqlstore  examples/requestreply
+//	hand over and go on       fireforget    sqlstore  examples/fireforget
+//	move much, periodically   batchsync     sqlstore  examples/batchsync
+//	start there, learn later  remoteinvoke  sqlstore  examples/remoteinvoke
+//	show what changed         uiupdate      -         examples/uiupdate
+//	tell whoever listens      pubsub        sqlstore  examples/pubsub
+//	Salesforce's interfaces   salesforce    -         examples/inventory   (a module of its own)
 //
-// What is planned has no folder. examples/inventory ties the open rooms
-// together over real stock data.
+// examples/inventory ties all six together, and an org, over real stock data;
+// salesforce/sftest is an org inside a test.
 //
 // # How to choose
 //

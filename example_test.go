@@ -22,12 +22,12 @@ func ExampleChoose() {
 		return
 	}
 	best := advice.Ranked[0]
-	fmt.Println(best.Pattern, "open:", best.Pattern.Open())
+	fmt.Println(best.Pattern)
 	fmt.Println(best.Reasons[0])
 	fmt.Println(best.Cost)
 	fmt.Println("not", advice.Warning.RunnerUp, "-", advice.Warning.AntiPattern)
 	// Output:
-	// batchsync open: true
+	// batchsync
 	// +7 PerBurst: 500,000 rows at once: whole batches, resumable, with a report for each row
 	// 500 (1 run x 50 batches of 10,000 rows x 10 calls), of 100,000
 	// not fireforget - chatty synchronous calls

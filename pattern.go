@@ -27,19 +27,17 @@ const (
 // patterns lists all six; rules and ranking walk it, so its order is theirs.
 var patterns = [...]Pattern{RequestReply, FireForget, BatchSync, RemoteInvoke, UIUpdate, PubSub}
 
-// rooms says where each pattern lives and whether its door is open: a room
-// that is not open has no folder yet.
+// rooms says where each pattern lives.
 var rooms = map[Pattern]struct {
 	name string
 	gist string
-	open bool
 }{
-	RequestReply: {"requestreply", "ask and wait", true},
-	FireForget:   {"fireforget", "hand over and go on", true},
-	BatchSync:    {"batchsync", "move much, periodically", true},
-	RemoteInvoke: {"remoteinvoke", "start there, learn later", false},
-	UIUpdate:     {"uiupdate", "show what changed", false},
-	PubSub:       {"pubsub", "tell whoever listens", false},
+	RequestReply: {"requestreply", "ask and wait"},
+	FireForget:   {"fireforget", "hand over and go on"},
+	BatchSync:    {"batchsync", "move much, periodically"},
+	RemoteInvoke: {"remoteinvoke", "start there, learn later"},
+	UIUpdate:     {"uiupdate", "show what changed"},
+	PubSub:       {"pubsub", "tell whoever listens"},
 }
 
 // String returns the name of the pattern's package, such as "requestreply",
@@ -50,8 +48,3 @@ func (p Pattern) String() string {
 	}
 	return fmt.Sprintf("pattern(%d)", int(p))
 }
-
-// Open says whether this version has the package. What is not open is
-// planned: [Choose] ranks it all the same, because the right pattern is worth
-// knowing before its room can be used.
-func (p Pattern) Open() bool { return rooms[p].open }
