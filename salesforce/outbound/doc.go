@@ -89,7 +89,8 @@
 //
 // # Testing
 //
-// An org of package sftest sends outbound messages, with the platform's retries.
+// An org of package sftest sends outbound messages, with the platform's retries, over
+// a network or inside a testing/synctest bubble.
 //
 // Sources: "Outbound Messaging" in the SOAP API Developer Guide of
 // developer.salesforce.com, version 66.0 (the WSDL, notifications, building a

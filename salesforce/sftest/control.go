@@ -32,6 +32,10 @@ POST   /sessions/expire             end every session
 POST   /limits                      {"callsUsed":99990}
 POST   /bulk/step                   move the oldest job that can move: {"moved":true}
 POST   /bulk/run                    move jobs until none can move
+POST   /outbound                    send outbound messages: {"object":"Account",
+                                    "fields":["Name"],"url":"http://127.0.0.1:8080/x"}
+GET    /notifications               what they told, and what is queued
+POST   /notifications/retry         make the next attempts due now
 `
 
 // Control is the org's other side, for programs that are not in its process: a
@@ -89,6 +93,17 @@ func (o *Org) Control() http.Handler {
 	do("POST /sessions/expire", func([]byte) (any, error) { o.ExpireSessions(); return struct{}{}, nil })
 	do("POST /bulk/step", func([]byte) (any, error) { return map[string]bool{"moved": o.StepBulk()}, nil })
 	do("POST /bulk/run", func([]byte) (any, error) { o.RunBulk(); return struct{}{}, nil })
+	do("POST /outbound", func(body []byte) (any, error) {
+		var m OutboundMessage
+		err := strict(body, &m)
+		if err != nil {
+			return nil, err
+		}
+		id, err := o.AddOutboundMessage(m)
+		return map[string]string{"actionId": id}, err
+	})
+	show("/notifications", func(string, int) any { return append([]Notification{}, o.Notifications()...) })
+	do("POST /notifications/retry", func([]byte) (any, error) { o.RetryNotifications(); return struct{}{}, nil })
 	do("POST /limits", func(body []byte) (any, error) {
 		var l struct{ CallsUsed *int }
 		if err := strict(body, &l); err != nil {

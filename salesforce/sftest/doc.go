@@ -42,7 +42,7 @@
 //	Bulk API 2.0     ingest: insert, update, upsert and delete, with its states and results
 //
 // Everything else is answered with NOT_FOUND, as an org without the feature
-// does. The rest of composite, bulk queries, SOSL, SOAP and the streaming APIs
+// does. The rest of composite, bulk queries, SOSL, the SOAP API and the streaming APIs
 // are not here.
 //
 // Objects and fields are found in any case, doubled slashes and one at the end
@@ -88,6 +88,16 @@
 // the earlier, and both are told to have succeeded. An upload may be made once.
 // What was written stays written when a job fails or is aborted.
 //
+// # Outbound messages
+//
+// [Org.AddOutboundMessage] makes the org send: a save is queued as a notification,
+// and messages of up to 100 go to an endpoint of this machine until it answers
+// with an Ack of true, after 15 s, 30 s and so on up to 2 h, for 24 hours. They
+// bear the values of the time of sending, in an order left to chance, and nothing
+// of a record that is deleted. A redirect, a fault, a status other than 200 and
+// an answer after 60 s are no Ack. [Org.Notifications] is the queue, and
+// [Org.RetryNotifications] the link Retry beside it.
+//
 // # Failures
 //
 // [Org.Fault] plants them: a delay, a status, a page of HTML, a connection that
@@ -116,6 +126,7 @@
 //	open query cursors             1,000, 2 days          INVALID_QUERY_LOCATOR
 //	jobs and their results         7 days                 NOT_FOUND
 //	journal                        Options.Journal        the oldest are forgotten
+//	attempt of an outbound message 60 s                   it failed
 //	nesting of a condition         100                    MALFORMED_QUERY
 //
 // Rows and events are kept until the org is closed: it lives as long as a

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 
 	"github.com/crosstie/crosstie/salesforce/sftest"
@@ -50,4 +51,33 @@ func Example() {
 	// no answer
 	// L-1 11
 	// L-2 3
+}
+
+// The save of a record is told to an endpoint of this machine.
+func ExampleOrg_AddOutboundMessage() {
+	org, err := sftest.Start(nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer org.Close()
+
+	told := make(chan bool)
+	listener := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		told <- strings.Contains(string(body), "<sf:Name>Acme</sf:Name>")
+	}))
+	defer listener.Close()
+	if _, err := org.AddOutboundMessage(sftest.OutboundMessage{Object: "Account", Fields: []string{"Name"}, URL: listener.URL}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	if _, err := org.Insert("Account", sftest.Row{"Name": "Acme"}); err != nil {
+		fmt.Println(err)
+	}
+	fmt.Println("told:", <-told)
+	fmt.Println(org.Notifications()[0].State, "until the listener acknowledges")
+	// Output:
+	// told: true
+	// queued until the listener acknowledges
 }

@@ -43,7 +43,7 @@ type Fault struct {
 	// Kind says what happens.
 	Kind FaultKind `json:"kind"`
 	// On is the call that is hit. Default: any but logins and the list of
-	// versions.
+	// versions, and no message that the org sends.
 	On Op `json:"on,omitempty"`
 	// Object limits the fault to calls that name this sObject, and to rows and
 	// jobs of it. Default: any.
@@ -112,6 +112,8 @@ func (f Fault) check() error {
 		return fmt.Errorf("a negative time")
 	case f.On == OpBulkRow && f.Kind != FaultError && f.Kind != FaultLock:
 		return fmt.Errorf("%s cannot hit a row of a job: %s and %s can", f.Kind, FaultError, FaultLock)
+	case f.On == OpOutbound && f.Kind != FaultDelay && f.Kind != FaultDropRequest && f.Kind != FaultDropResponse:
+		return fmt.Errorf("%s cannot hit what the org sends: %s, %s and %s can", f.Kind, FaultDelay, FaultDropRequest, FaultDropResponse)
 	case f.On == OpBulkRun && f.Kind != FaultError:
 		return fmt.Errorf("%s cannot hit the run of a job: %s can, and fails it", f.Kind, FaultError)
 	}
@@ -148,7 +150,7 @@ func (f *Fault) hits(op Op, object string, r *rand.Rand) bool {
 	switch {
 	case f.Times == 0,
 		f.On != "" && f.On != op,
-		f.On == "" && (op == OpToken || op == OpVersions || op == OpBulkRow || op == OpBulkRun),
+		f.On == "" && (op == OpToken || op == OpVersions || op == OpBulkRow || op == OpBulkRun || op == OpOutbound),
 		f.Object != "" && !strings.EqualFold(f.Object, object):
 		return false
 	case f.Skip > 0:

@@ -4,9 +4,9 @@ package sftest
 // can be for one.
 type Op string
 
-// The calls that the org answers. The last two are no calls, but can be hit by
+// The calls that the org answers. The last three are none, but can be hit by
 // faults: OpBulkRun is the next step of a job that runs, OpBulkRow one record of a
-// job or of a call with many.
+// job or of a call with many, OpOutbound a message that the org sends.
 const (
 	OpToken          Op = "token"           // POST /services/oauth2/token
 	OpRevoke         Op = "revoke"          // POST or GET /services/oauth2/revoke
@@ -34,4 +34,5 @@ const (
 	OpJobResults     Op = "job-results"     // GET …/jobs/ingest/<id>/successfulResults and its like
 	OpBulkRun        Op = "bulk-run"
 	OpBulkRow        Op = "bulk-row"
+	OpOutbound       Op = "outbound"
 )

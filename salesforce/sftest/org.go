@@ -19,7 +19,7 @@ type Org struct {
 	web     *web           // nil in memory
 	closing chan struct{}  // closed by Close
 	once    sync.Once      // of Close
-	workers sync.WaitGroup // who run jobs
+	workers sync.WaitGroup // who run jobs and send messages
 
 	mu          sync.Mutex // guards what follows
 	rand        *rand.Rand
@@ -38,6 +38,8 @@ type Org struct {
 	queue       []*job             // to be run
 	cursors     map[string]*cursor // of queries, by locator
 	cursorOrder []string           // oldest first
+	rules       []*rule
+	notes       []*note // in the order of the saves
 }
 
 // A writer is what a change of a row is put down to.
@@ -151,13 +153,12 @@ func (o *Org) SetCallsUsed(n int) {
 
 // changed notes the write of a row; the lock is held.
 func (o *Org) changed(op string, obj *object, values []any) {
-	o.changes.add(change{
-		Change: Change{
-			Seq: o.changes.count + 1, Time: time.Now(), Call: o.writer.call, Job: o.writer.job,
-			Object: obj.Name, ID: values[atID].(string), Op: op,
-		},
-		object: obj, values: values,
-	})
+	c := Change{
+		Seq: o.changes.count + 1, Time: time.Now(), Call: o.writer.call, Job: o.writer.job,
+		Object: obj.Name, ID: values[atID].(string), Op: op,
+	}
+	o.changes.add(change{Change: c, object: obj, values: values})
+	o.queueNotes(c, obj, values)
 }
 
 // closed says whether the org was.
