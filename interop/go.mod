@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/crosstie/crosstie v0.0.0
+	github.com/crosstie/crosstie/salesforce v0.0.0
 	github.com/getkin/kin-openapi v0.153.0
 	github.com/stretchr/testify v1.12.1
 )
@@ -21,3 +22,5 @@ require (
 )
 
 replace github.com/crosstie/crosstie => ../
+
+replace github.com/crosstie/crosstie/salesforce => ../salesforce

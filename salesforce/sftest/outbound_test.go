@@ -139,7 +139,7 @@ func TestOutboundRetry(t *testing.T) {
 			text   string
 			why    string
 		}{
-			{200, nack, "Ack false"},
+			{200, nack, "the Ack is false"},
 			{500, strings.Replace(nack, "</e:Body>", "<e:Fault><faultcode>e:Client</faultcode><faultstring>no</faultstring></e:Fault></e:Body>", 1), "status 500, a fault: no"},
 			{200, strings.ReplaceAll(ack, "notificationsResponse", "notifications"), "no notificationsResponse"},
 			{200, strings.ReplaceAll(ack, "2005/09/outbound", "2005/09/inbound"), "no notificationsResponse"},

@@ -176,7 +176,7 @@ func acknowledges(status int, text []byte) error {
 		return errors.New("the answer is no notificationsResponse")
 	}
 	if ack := strings.TrimSpace(e.Body.Response.Ack); ack != "true" && ack != "1" {
-		return fmt.Errorf("Ack %.20s", cmp.Or(ack, "is empty"))
+		return fmt.Errorf("the Ack is %.20s", cmp.Or(ack, "empty"))
 	}
 	return nil
 }
