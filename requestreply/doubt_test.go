@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"os"
 	"os/exec"
 	"strings"
@@ -184,4 +186,31 @@ func TestLostAnswers(t *testing.T) {
 	require.Zero(t, doubles)
 	require.Zero(t, wrong)
 	require.Greater(t, asked.Load(), int64(500), "a test without doubt tests nothing")
+}
+
+// Traces of the caller and of the base run beside ours, which tells that
+// nothing was sent where the error itself does not.
+func TestTransportTracesBesideOthers(t *testing.T) {
+	base := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no") }}
+	var above, below atomic.Int64
+	count := func(r *http.Request, n *atomic.Int64) *http.Request {
+		return r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GetConn: func(string) { n.Add(1) }}))
+	}
+	tr := &requestreply.Transport{
+		Base:  roundTrip(func(r *http.Request) (*http.Response, error) { return base.RoundTrip(count(r, &below)) }),
+		Guard: requestreply.NewGuard(&requestreply.Options{Retry: quick}),
+	}
+	r, err := http.NewRequestWithContext(t.Context(), "POST", "http://stock.example/", nil)
+	require.NoError(t, err)
+	_, err = tr.RoundTrip(count(r, &above))
+	require.Equal(t, outcome.NotSent, outcome.Of(err))
+	require.Equal(t, 4, asError(t, err).Attempts)
+	require.EqualValues(t, 4, above.Load())
+	require.EqualValues(t, 4, below.Load())
+
+	// A base that reports to no trace is judged by the types of its errors.
+	silent := roundTrip(func(*http.Request) (*http.Response, error) { return nil, errors.New("no") })
+	_, err = (&requestreply.Transport{Base: silent}).RoundTrip(count(r, &above))
+	require.Equal(t, outcome.Unknown, outcome.Of(err))
+	require.EqualValues(t, 4, above.Load())
 }

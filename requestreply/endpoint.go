@@ -252,9 +252,9 @@ func (p *plan) ask(ctx context.Context, v any, a *answer) error {
 	case p.guarded:
 		r.Header = header // whoever repeats it makes it outgoing
 	case p.tell:
-		r = outgoing(ctx, r, withTimeLeft(ctx, header), r.Body)
+		outgoing(r, withTimeLeft(ctx, header), r.Body)
 	default:
-		r = outgoing(ctx, r, header, r.Body)
+		outgoing(r, header, r.Body)
 	}
 	client := p.client
 	var via *visit

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -25,7 +26,10 @@ type hop struct {
 	t     *target
 	to    reach
 	visit visit
+	r     http.Request // what goes out
+	once  sync.Once    // guards trace
 	trace httptrace.ClientTrace
+	asked *httptrace.ClientTrace // trace, with that of the caller
 	body  held
 }
 
@@ -71,6 +75,9 @@ func (h *hop) Err() error {
 
 // finish ends the attempt. It may be called again.
 func (h *hop) finish() {
+	if h.over.Load() {
+		return
+	}
 	if h.timer != nil {
 		h.timer.Stop()
 	}
@@ -89,10 +96,48 @@ func (h *hop) leave() {
 	}
 }
 
+// Value is that of the caller, but for the trace, which is made when it is
+// asked for: a base that does not report to one does not pay for it.
+func (h *hop) Value(key any) any {
+	if key == traceKey {
+		h.once.Do(h.hook)
+		return h.asked
+	}
+	return h.Context.Value(key)
+}
+
+func (h *hop) hook() {
+	h.trace = h.to.hooks()
+	if h.asked = &h.trace; httptrace.ContextClientTrace(h.Context) != nil {
+		h.asked = httptrace.ContextClientTrace(httptrace.WithClientTrace(h.Context, &h.trace))
+	}
+}
+
+// traceKey is the key that net/http finds a trace by. Answering to it ourselves
+// saves a context around the hop, which every look for a value would pass. If
+// one day it were not found, less would be known of failures, never more.
+var traceKey = func() any {
+	var k keyAsked
+	httptrace.ContextClientTrace(&k)
+	return k.key
+}()
+
+// keyAsked notes what it is asked for.
+type keyAsked struct {
+	context.Context
+	key any
+}
+
+func (k *keyAsked) Value(key any) any {
+	k.key = key
+	return nil
+}
+
 // through sends r, whose context is not looked at, through base.
 func (h *hop) through(base http.RoundTripper, r *http.Request, header http.Header, body io.ReadCloser) (*http.Response, error) {
-	h.trace = h.to.hooks()
-	resp, err := base.RoundTrip(outgoing(httptrace.WithClientTrace(h, &h.trace), r, header, body))
+	h.r = *r.WithContext(h)
+	outgoing(&h.r, header, body)
+	resp, err := base.RoundTrip(&h.r)
 	if err != nil {
 		return nil, h.to.mark(err)
 	}

@@ -224,8 +224,12 @@ func (t *Transport) attempt(ctx context.Context, r *http.Request, header http.He
 		q.Saw(ctx, op.Target, resp.StatusCode, resp.Header)
 	}
 	err = ofStatus(resp, nil)
-	if transient, _ := outcome.Transient(err); err == nil || !transient {
-		// A response for the caller, not for us: a 404 is no failed attempt.
+	if err != nil {
+		if transient, _ := outcome.Transient(err); !transient {
+			err = nil // a response for the caller, not for us: a 404 is no failed attempt
+		}
+	}
+	if err == nil {
 		c.permit.settle(nil)
 		h.hold(resp)
 		return resp, nil
@@ -252,13 +256,12 @@ func (t *Transport) base() http.RoundTripper {
 	return t.Base
 }
 
-// outgoing is r for one attempt. net/http repeats a request on its own account
+// outgoing readies r for one attempt. net/http repeats a request on its own account
 // when its body is absent or can be rewound, and it has a header named exactly
 // Idempotency-Key or X-Idempotency-Key. So a keyed request with a body goes
 // out without GetBody, and one without a body spells the name in lower case,
 // as HTTP/2 does and HTTP/1.1 allows.
-func outgoing(ctx context.Context, r *http.Request, header http.Header, body io.ReadCloser) *http.Request {
-	r = r.WithContext(ctx)
+func outgoing(r *http.Request, header http.Header, body io.ReadCloser) {
 	r.Header, r.Body = header, body
 	for _, name := range []string{keyHeader, "X-Idempotency-Key"} {
 		v, ok := r.Header[name]
@@ -272,7 +275,6 @@ func outgoing(ctx context.Context, r *http.Request, header http.Header, body io.
 			r.Header[strings.ToLower(name)] = v
 		}
 	}
-	return r
 }
 
 func idempotent(method string) bool {
