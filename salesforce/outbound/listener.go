@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/crosstie/crosstie/inbox"
 	"github.com/crosstie/crosstie/outcome"
+	"github.com/crosstie/crosstie/requestreply"
 	"github.com/crosstie/crosstie/requestreply/soap"
 	"github.com/crosstie/crosstie/retry"
 )
@@ -95,7 +97,7 @@ func New[T any](object string, from Sender, in *inbox.Inbox, fn func(ctx context
 	}
 	l.mux = soap.NewMux(&soap.Options{
 		Limits:  soap.Limits{Bytes: l.o.MaxBytes, Depth: 16},
-		Timeout: l.o.Timeout, Logger: l.o.Logger, Observer: l.o.Observer,
+		Timeout: l.o.Timeout, Logger: l.o.Logger, Observer: watch{l.o.Observer, l.log},
 	})
 	soap.Handle(l.mux, "", l.take)
 	return l, nil
@@ -116,6 +118,29 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(l.o.Timeout))
 	}
 	l.mux.ServeHTTP(w, r)
+}
+
+// watch logs what the Mux tells its caller alone, which here is nobody who reads
+// it: what could not be read as a message.
+type watch struct {
+	requestreply.Observer // may be nil
+	log                   *slog.Logger
+}
+
+func (w watch) Start(ctx context.Context, op string, attrs ...slog.Attr) context.Context {
+	if w.Observer == nil {
+		return ctx
+	}
+	return w.Observer.Start(ctx, op, attrs...)
+}
+
+func (w watch) End(ctx context.Context, op string, err error, attrs ...slog.Attr) {
+	if _, chosen := errors.AsType[*soap.Fault](err); err != nil && !chosen {
+		w.log.WarnContext(ctx, "outbound_message_unread", "error", err)
+	}
+	if w.Observer != nil {
+		w.Observer.End(ctx, op, err, attrs...)
+	}
 }
 
 // take makes the effects of a message.
@@ -199,7 +224,7 @@ func (l *Listener) one(ctx context.Context, m *message, n *notification) (panick
 	}
 	parked := Parked{
 		ID: n.ID, OrganizationID: m.OrganizationID, ActionID: m.ActionID,
-		Object: l.object, Fields: n.SObject.raw(), Err: err,
+		Object: cmp.Or(n.SObject.typ, l.object), Fields: n.SObject.raw(), Err: err,
 	}
 	err = l.inbox.Do(ctx, key, time.Time{}, func(ctx context.Context, tx *sql.Tx) error { return l.o.Park(ctx, tx, parked) })
 	if err != nil {

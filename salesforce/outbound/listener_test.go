@@ -286,15 +286,17 @@ func TestRefused(t *testing.T) {
 		"an unknown must-block": {replace("<soapenv:Body>", `<soapenv:Header><x:a xmlns:x="urn:x" soapenv:mustUnderstand="1"/></soapenv:Header><soapenv:Body>`), "must be understood"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
 			l := listen(t, func(context.Context, *sql.Tx, outbound.Notification[account]) error {
 				t.Error("it took effect")
 				return nil
-			}, &outbound.Options{MaxBytes: 1 << 20})
+			}, &outbound.Options{MaxBytes: 1 << 20, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 			status, text := answer(l, post(c.body))
 			require.Equal(t, 500, status)
 			require.Contains(t, strings.NewReplacer("&#39;", "'", "&#34;", `"`).Replace(text), c.want)
 			require.NotContains(t, text, "<Ack>")
-			require.NotContains(t, text, "SESSION")
+			require.NotContains(t, text+log.String(), "SESSION")
+			require.Contains(t, log.String(), c.want[1:], "who runs it hears of it too")
 		})
 	}
 }

@@ -95,7 +95,8 @@ type Options struct {
 type Parked struct {
 	// ID, OrganizationID and ActionID are those of the [Notification].
 	ID, OrganizationID, ActionID string
-	// Object is the API name of the sObject.
+	// Object is the API name of the sObject that was sent, which may be another
+	// than the listener's.
 	Object string
 	// Fields is the sObject as a JSON object: each field by its API name, a text
 	// as it was sent, or null. Fields that T lacks are in it too.

@@ -39,7 +39,7 @@ type Org struct {
 	cursors     map[string]*cursor // of queries, by locator
 	cursorOrder []string           // oldest first
 	rules       []*rule
-	notes       []*note // in the order of the saves
+	notes       []*Notification // in the order of the saves
 }
 
 // A writer is what a change of a row is put down to.

@@ -79,12 +79,8 @@ type rule struct {
 	fields []*field
 	client http.RoundTripper
 	wake   chan struct{} // holds one: there is something to do
-}
 
-// A note is a notification with its rule.
-type note struct {
-	Notification
-	rule *rule
+	waiting []*Notification // those that are queued; under the lock of the org
 }
 
 // AddOutboundMessage turns a rule on and gives the id of its action. From then on
@@ -151,14 +147,15 @@ func (o *Org) queueNotes(c Change, obj *object, values []any) {
 		if c.Row = obj.plain(values); r.When != nil && !r.When(c) {
 			continue
 		}
-		o.notes = append(o.notes, &note{rule: r, Notification: Notification{
+		n := &Notification{
 			ID: o.data.ids.make("04l"), ActionID: r.action, Object: obj.Name, RecordID: c.ID,
 			Created: c.Time, State: queued, Next: c.Time,
-		}})
+		}
+		o.notes, r.waiting = append(o.notes, n), append(r.waiting, n)
 		r.stir()
 	}
 	if over := len(o.notes) - o.opts.Journal; over > o.opts.Journal/8 {
-		o.notes = slices.DeleteFunc(o.notes, func(n *note) bool {
+		o.notes = slices.DeleteFunc(o.notes, func(n *Notification) bool {
 			over--
 			return over >= 0 && n.State != queued
 		})
@@ -180,7 +177,7 @@ func (o *Org) Notifications() []Notification {
 	defer o.mu.Unlock()
 	var list []Notification
 	for _, n := range o.notes {
-		list = append(list, n.Notification)
+		list = append(list, *n)
 	}
 	return list
 }
@@ -190,10 +187,10 @@ func (o *Org) Notifications() []Notification {
 func (o *Org) RetryNotifications() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, n := range o.notes {
-		if n.State == queued {
+	for _, r := range o.rules {
+		for _, n := range r.waiting {
 			n.Next = time.Now()
-			n.rule.stir()
 		}
+		r.stir()
 	}
 }

@@ -320,3 +320,45 @@ func TestOutboundByControl(t *testing.T) {
 	status, _ = call("POST", "/notifications/retry", "")
 	require.Equal(t, 200, status)
 }
+
+// A tripper is one by a function.
+type tripper func(*http.Request) (*http.Response, error)
+
+func (f tripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// Who does not answer for a minute has not acknowledged.
+func TestOutboundTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		org := sender(t, nil, func(m *sftest.OutboundMessage) {
+			m.MaxDelay = 20 * time.Second
+			m.Transport = tripper(func(r *http.Request) (*http.Response, error) {
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			})
+		})
+		insert(t, org, "a")
+		for i, wait := range []time.Duration{15 * time.Second, 20 * time.Second, 20 * time.Second} {
+			pass(time.Minute)
+			n := org.Notifications()[0]
+			require.Equal(t, i+1, n.Attempts)
+			require.Contains(t, n.Failure, "deadline exceeded")
+			require.Equal(t, wait, time.Until(n.Next))
+			pass(wait)
+		}
+	})
+}
+
+func TestOutboundJournal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		org := sftest.NewOrg(t, &sftest.Options{InMemory: true, Journal: 8})
+		_, err := org.AddOutboundMessage(sftest.OutboundMessage{Object: "Account", URL: "https://listener.example/x", Transport: &endpoint{}})
+		require.NoError(t, err)
+		for range 30 {
+			insert(t, org, "a")
+			synctest.Wait()
+		}
+		notes := org.Notifications()
+		require.LessOrEqual(t, len(notes), 9)
+		require.Equal(t, org.Rows("Account")[29]["Id"], notes[len(notes)-1].RecordID, "the oldest are forgotten")
+	})
+}

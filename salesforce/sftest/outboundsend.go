@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -54,38 +55,37 @@ func (o *Org) sendAll(r *rule) {
 
 // due gives what is to be sent now, or else when there will be something. What is
 // too old, or whose record is gone, leaves the queue.
-func (o *Org) due(r *rule) (batch []*note, next time.Time) {
+func (o *Org) due(r *rule) (batch []*Notification, next time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now := time.Now()
-	for _, n := range o.notes {
-		if n.rule != r || n.State != queued {
-			continue
-		}
+	r.waiting = slices.DeleteFunc(r.waiting, func(n *Notification) bool {
 		switch {
+		case n.State != queued:
 		case n.Next.After(now):
 			if next.IsZero() || n.Next.Before(next) {
 				next = n.Next
 			}
 		case now.Sub(n.Created) >= outboundLife:
 			n.State = dropped
-		case o.gone(n):
+		case o.gone(r, n):
 			n.State = void
 		default:
 			batch = append(batch, n)
 		}
-	}
+		return n.State != queued
+	})
 	o.rand.Shuffle(len(batch), func(i, j int) { batch[i], batch[j] = batch[j], batch[i] })
 	return batch[:min(len(batch), notificationsMost)], next
 }
 
-func (o *Org) gone(n *note) bool {
-	_, p := o.data.find(n.rule.object, n.RecordID)
+func (o *Org) gone(r *rule, n *Notification) bool {
+	_, p := o.data.find(r.object, n.RecordID)
 	return p != nil
 }
 
 // attempt sends one message and notes what became of it.
-func (o *Org) attempt(ctx context.Context, r *rule, batch []*note) {
+func (o *Org) attempt(ctx context.Context, r *rule, batch []*Notification) {
 	delay, fault := o.hit(OpOutbound, r.object.Name)
 	if delay > 0 {
 		select {
@@ -182,7 +182,7 @@ func acknowledges(status int, text []byte) error {
 }
 
 // message writes the envelope, with the values that the rows have now.
-func (o *Org) message(r *rule, batch []*note, token string) []byte {
+func (o *Org) message(r *rule, batch []*Notification, token string) []byte {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var b bytes.Buffer
