@@ -468,3 +468,29 @@ func TestWSDL(t *testing.T) {
 	status, _ = answer(l, httptest.NewRequest(http.MethodGet, path, nil))
 	require.Equal(t, 405, status)
 }
+
+// A full store refuses for good once, before anything happened.
+type full struct {
+	*inbox.Mem
+	once bool
+}
+
+func (s *full) Do(ctx context.Context, box, id string, at time.Time, fn func(context.Context, *sql.Tx) error) (bool, error) {
+	if !s.once {
+		s.once = true
+		return false, retry.Permanent(errors.New("the disk is full"))
+	}
+	return s.Mem.Do(ctx, box, id, at, fn)
+}
+
+// The store's trouble is not the notification's: it is repeated, not parked.
+func TestStoreFailureParksNothing(t *testing.T) {
+	var got told
+	l, err := outbound.New("Account", sender, inbox.New("accounts", &full{Mem: inbox.NewMem()}, nil), got.take, &outbound.Options{
+		Park: func(context.Context, *sql.Tx, outbound.Parked) error { t.Error("parked"); return nil },
+	})
+	require.NoError(t, err)
+	requireAck(t, l, false, envelope(note(1, "a")))
+	requireAck(t, l, true, envelope(note(1, "a")))
+	require.Equal(t, []string{"a"}, got.names())
+}
